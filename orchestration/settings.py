@@ -1,0 +1,64 @@
+"""Settings of an installation, read from `WAREHOUSE_*` environment variables when asked for."""
+
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Where the warehouse reads, where it works, and as of which day it speaks.
+
+    Raises pydantic.ValidationError naming the variable and the value that does not fit.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_", frozen=True, validate_default=True)
+
+    landing: Path = Field(
+        default=PROJECT_ROOT / "seeds" / "landing",
+        description="Folder of source extracts, `<source>/<things>/*.csv|jsonl|parquet[.gz]`.",
+    )
+    home: Path = Field(
+        default=PROJECT_ROOT / ".warehouse",
+        description="Folder of the working database, state and releases.",
+    )
+    as_of: date = Field(
+        default_factory=date.today,
+        description="The day the marts speak of, `YYYY-MM-DD`.",
+    )
+    memory_limit: str = Field(
+        default="8GiB",
+        pattern=r"^[1-9][0-9]*(\.[0-9]+)?\s?([KMGT]i?B)$",
+        description="Most memory DuckDB may take before it spills to disk, for example `8GiB`.",
+    )
+    threads: int = Field(default=2, ge=1, le=256, description="Threads that DuckDB may use.")
+    keep_releases: int = Field(
+        default=7, ge=2, description="How many releases stay on disk, the current one included."
+    )
+
+    @field_validator("landing", "home", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @property
+    def working_database(self) -> Path:
+        """Raw, staging, identity and state; only the run opens it."""
+        return self.home / "work.duckdb"
+
+    @property
+    def candidate_database(self) -> Path:
+        """The marts of the run under way; copied into the release when the gates have passed."""
+        return self.home / "release_candidate.duckdb"
+
+    @property
+    def releases(self) -> Path:
+        return self.home / "releases"
+
+    @property
+    def current(self) -> Path:
+        """Link to the release that readers see."""
+        return self.home / "current"
