@@ -1,0 +1,71 @@
+-- Grain: one row per customer.
+-- Each value comes from one record, named beside it; a name or an address is never mixed.
+with golden_records as (
+    select * from {{ ref('int_golden_records_chosen') }}
+),
+
+sources as (
+    select * from {{ ref('int_customer_sources_resolved') }}
+),
+
+purchases as (
+    select * from {{ ref('customer_purchases') }}
+),
+
+presence as (
+    select
+        customer_id,
+        count(*) as record_count,
+        count(distinct source) as source_count,
+        bool_or(source = 'crm') as is_in_crm,
+        bool_or(source = 'shop') as is_in_shop,
+        bool_or(source = 'pos') as is_in_pos,
+        bool_or(source = 'web') as is_in_web,
+        bool_or(source = 'support') as is_in_support,
+        bool_or(source = 'mailing') as is_in_mailing,
+        bool_or(source = 'surveys') as is_in_surveys,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from sources
+    group by customer_id
+)
+
+select
+    presence.customer_id,
+    golden_records.first_name,
+    golden_records.last_name,
+    golden_records.name_source_record_id,
+    golden_records.email,
+    golden_records.email_source_record_id,
+    golden_records.phone,
+    golden_records.phone_source_record_id,
+    golden_records.birth_date,
+    golden_records.birth_date_source_record_id,
+    golden_records.gender,
+    golden_records.gender_source_record_id,
+    golden_records.street,
+    golden_records.city,
+    golden_records.postcode,
+    golden_records.country,
+    golden_records.address_source_record_id,
+    golden_records.company,
+    golden_records.company_source_record_id,
+    presence.record_count,
+    presence.source_count,
+    presence.is_in_crm,
+    presence.is_in_shop,
+    presence.is_in_pos,
+    presence.is_in_web,
+    presence.is_in_support,
+    presence.is_in_mailing,
+    presence.is_in_surveys,
+    presence.first_seen_at,
+    presence.last_seen_at,
+    coalesce(purchases.purchase_count, 0) as purchase_count,
+    purchases.first_purchased_at,
+    purchases.last_purchased_at,
+    coalesce(purchases.reporting_net_amount, 0) as reporting_net_amount,
+    '{{ var("reporting_currency") }}' as reporting_currency_code
+from presence
+inner join golden_records on presence.customer_id = golden_records.customer_id
+left join purchases on presence.customer_id = purchases.customer_id

@@ -1,0 +1,128 @@
+-- Grain: one row per web shop order or till receipt.
+-- All money landed is here, also anonymous receipts (no customer) and orders that were no purchase.
+with shop_orders as (
+    select * from {{ ref('stg_shop__orders') }}
+),
+
+receipts as (
+    select * from {{ ref('stg_pos__receipts') }}
+),
+
+lines_per_order as (
+    select
+        order_key,
+        count(*) as line_count
+    from {{ ref('stg_shop__order_lines') }}
+    group by order_key
+),
+
+order_statuses as (
+    select * from {{ ref('order_statuses') }}
+),
+
+exchange_rates as (
+    select
+        currency_code,
+        units_per_euro,
+        -- the first known rate also stands for the time before it
+        case
+            when row_number() over (partition by currency_code order by valid_from asc) = 1
+                then cast('1900-01-01' as date)
+            else valid_from
+        end as valid_from,
+        coalesce(
+            lead(valid_from) over (partition by currency_code order by valid_from asc),
+            cast('9999-12-31' as date)
+        ) as valid_until
+    from {{ ref('exchange_rates') }}
+),
+
+sources as (
+    select
+        source_record_id,
+        customer_id
+    from {{ ref('int_customer_sources_resolved') }}
+),
+
+unioned as (
+    select
+        shop_orders.order_key,
+        'shop' as channel,
+        shop_orders.source_record_id,
+        shop_orders.account_id is null as is_guest_order,
+        shop_orders.ordered_at,
+        shop_orders.status,
+        coalesce(order_statuses.is_purchase, true) as is_purchase,
+        shop_orders.currency_code,
+        shop_orders.total_amount,
+        shop_orders.discount_amount,
+        shop_orders.refunded_amount,
+        coalesce(lines_per_order.line_count, 0) as line_count,
+        shop_orders.campaign,
+        null as store_id
+    from shop_orders
+    left join order_statuses on shop_orders.status = order_statuses.status
+    left join lines_per_order on shop_orders.order_key = lines_per_order.order_key
+
+    union all
+
+    select
+        order_key,
+        'pos' as channel,
+        source_record_id,
+        false as is_guest_order,
+        purchased_at as ordered_at,
+        'completed' as status,
+        true as is_purchase,
+        currency_code,
+        total_amount,
+        null as discount_amount,
+        refunded_amount,
+        0 as line_count,
+        null as campaign,
+        store_id
+    from receipts
+),
+
+priced as (
+    select
+        unioned.*,
+        sources.customer_id,
+        unioned.total_amount - coalesce(unioned.refunded_amount, 0) as net_amount,
+        reporting_rates.units_per_euro / order_rates.units_per_euro as exchange_rate
+    from unioned
+    left join sources on unioned.source_record_id = sources.source_record_id
+    left join exchange_rates as order_rates
+        on
+            unioned.currency_code = order_rates.currency_code
+            and cast(unioned.ordered_at as date) >= order_rates.valid_from
+            and cast(unioned.ordered_at as date) < order_rates.valid_until
+    left join exchange_rates as reporting_rates
+        on
+            reporting_rates.currency_code = '{{ var("reporting_currency") }}'
+            and cast(unioned.ordered_at as date) >= reporting_rates.valid_from
+            and cast(unioned.ordered_at as date) < reporting_rates.valid_until
+)
+
+select
+    order_key,
+    customer_id,
+    source_record_id,
+    channel,
+    ordered_at,
+    status,
+    is_purchase,
+    is_guest_order,
+    currency_code,
+    total_amount,
+    discount_amount,
+    refunded_amount,
+    cast(net_amount as decimal(18, 4)) as net_amount,
+    '{{ var("reporting_currency") }}' as reporting_currency_code,
+    cast(exchange_rate as double) as exchange_rate,
+    cast(total_amount * exchange_rate as decimal(18, 4)) as reporting_total_amount,
+    cast(net_amount * exchange_rate as decimal(18, 4)) as reporting_net_amount,
+    line_count,
+    campaign,
+    store_id
+from priced

@@ -1,0 +1,26 @@
+-- Grain: one row per delivery event.
+-- An unsubscribe is a delivery event too; consent reads it as a withdrawal.
+with exported as (
+    select * from {{ source('mailing', 'deliveries') }}
+),
+
+typed as (
+    select
+        'mailing:' || subscriber_id as source_record_id,
+        delivery_id,
+        subscriber_id,
+        campaign,
+        lower(trim(event_type)) as event_type,
+        {{ utc('occurred_at') }} as occurred_at,
+        _loaded_at,
+        _source_file,
+        _row_hash
+    from exported
+),
+
+newest_per_delivery as (
+    select * from typed
+    qualify {{ newest_version('delivery_id') }}
+)
+
+select * from newest_per_delivery
