@@ -25,7 +25,7 @@ known_id_count as (
     select count(*) as known_count from known_ids
 ),
 
-overlaps as (
+records_in_common as (
     select
         released.customer_id,
         records.cluster_number,
@@ -37,7 +37,7 @@ overlaps as (
 ),
 
 ids_following as (
-    select * from overlaps
+    select * from records_in_common
     qualify row_number() over (
         partition by customer_id
         order by record_count desc, oldest_seen_at asc nulls last, cluster_number asc
