@@ -1,0 +1,1 @@
+"""The customer warehouse: landing, transform, identity, gates, release, and Dagster over them."""

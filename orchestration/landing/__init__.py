@@ -1,0 +1,26 @@
+"""Landing: raw files become verbatim rows in schema `raw`, every line loaded or rejected."""
+
+from orchestration.landing.feeds import FEEDS, Feed
+from orchestration.landing.listing import LandingError
+from orchestration.landing.load import (
+    FeedTotals,
+    FileOutcome,
+    LandingReport,
+    Outcome,
+    create_raw_tables,
+    land,
+    landing_state,
+)
+
+__all__ = [
+    "FEEDS",
+    "Feed",
+    "FeedTotals",
+    "FileOutcome",
+    "LandingError",
+    "LandingReport",
+    "Outcome",
+    "create_raw_tables",
+    "land",
+    "landing_state",
+]

@@ -1,5 +1,5 @@
 -- Grain: one row per cluster with the customer id it bears.
--- An id follows most of its records of the last release; a cluster bears the best id that follows it.
+-- An id follows most of its released records; a cluster bears the best id that follows it.
 with records as (
     select
         clustered.record_number,
@@ -62,10 +62,10 @@ clusters as (
 
 ids_proposed as (
     select
-        cluster_number,
-        {{ new_customer_id('first_source_record_id', "'0'") }} as customer_id,
+        clusters.cluster_number,
+        {{ new_customer_id('clusters.first_source_record_id', "'0'") }} as customer_id,
         -- for a record that has lent its name to an id before: known ids only ever grow
-        {{ new_customer_id('first_source_record_id', 'known_id_count.known_count') }}
+        {{ new_customer_id('clusters.first_source_record_id', 'known_id_count.known_count') }}
             as customer_id_if_known
     from clusters
     cross join known_id_count

@@ -1,4 +1,4 @@
--- Grain: one row per customer with the value that survived for each field and the record it is from.
+-- Grain: one row per customer: the value that survived for each field and its record.
 -- Source priority first, then the newest record; the parts of a name or an address stay together.
 with records as (
     select * from {{ ref('int_records_normalised') }}
@@ -11,10 +11,13 @@ sources as (
 rules as (
     select
         source,
-        {%- for field in ['name', 'email', 'phone', 'birth_date', 'gender', 'address', 'company'] %}
-        coalesce(max(case when field_group = '{{ field }}' then priority end), 99)
-            as {{ field }}_priority{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ priority_of('name') }} as name_priority,
+        {{ priority_of('email') }} as email_priority,
+        {{ priority_of('phone') }} as phone_priority,
+        {{ priority_of('birth_date') }} as birth_date_priority,
+        {{ priority_of('gender') }} as gender_priority,
+        {{ priority_of('address') }} as address_priority,
+        {{ priority_of('company') }} as company_priority
     from {{ ref('survivorship_rules') }}
     group by source
 ),
@@ -31,16 +34,20 @@ ranked as (
     inner join sources on records.record_number = sources.record_number
 ),
 
--- one integer per field: incomplete names last, then the priority, then recency
+-- one integer per field: the priority of the source, then recency
 candidates as (
     select
         ranked.*,
-        (case when ranked.first_name is null or ranked.last_name is null then 100 else 0 end
-        + coalesce(rules.name_priority, 99)) * 100000000 + ranked.recency_rank as name_rank,
-        {%- for field in ['email', 'phone', 'birth_date', 'gender', 'address', 'company'] %}
-        coalesce(rules.{{ field }}_priority, 99) * 100000000 + ranked.recency_rank
-            as {{ field }}_rank,
-        {%- endfor %}
+        -- a name with a missing half comes after every whole one
+        {{ survivor_rank('name') }}
+        + case when ranked.first_name is null or ranked.last_name is null then 10000000000 else 0 end
+            as name_rank,
+        {{ survivor_rank('email') }} as email_rank,
+        {{ survivor_rank('phone') }} as phone_rank,
+        {{ survivor_rank('birth_date') }} as birth_date_rank,
+        {{ survivor_rank('gender') }} as gender_rank,
+        {{ survivor_rank('address') }} as address_rank,
+        {{ survivor_rank('company') }} as company_rank,
         coalesce(ranked.first_name, ranked.last_name) is not null as has_name,
         coalesce(ranked.street, ranked.city, ranked.postcode) is not null as has_address
     from ranked
@@ -49,20 +56,23 @@ candidates as (
 
 select
     customer_id,
-    {{ survivor('first_name', 'name_rank', 'has_name') }} as first_name,
-    {{ survivor('last_name', 'name_rank', 'has_name') }} as last_name,
-    {{ survivor('source_record_id', 'name_rank', 'has_name') }} as name_source_record_id,
-    {%- for field in ['email', 'phone', 'birth_date', 'gender'] %}
-    {{ survivor(field, field ~ '_rank') }} as {{ field }},
-    {{ survivor('source_record_id', field ~ '_rank', field ~ ' is not null') }}
-        as {{ field }}_source_record_id,
-    {%- endfor %}
-    {%- for part in ['street', 'city', 'postcode', 'country'] %}
-    {{ survivor(part, 'address_rank', 'has_address') }} as {{ part }},
-    {%- endfor %}
-    {{ survivor('source_record_id', 'address_rank', 'has_address') }} as address_source_record_id,
-    {{ survivor('company', 'company_rank') }} as company,
-    {{ survivor('source_record_id', 'company_rank', 'company is not null') }}
-        as company_source_record_id
+    {{ survivor('first_name', 'name', 'has_name') }} as first_name,
+    {{ survivor('last_name', 'name', 'has_name') }} as last_name,
+    {{ survivor('source_record_id', 'name', 'has_name') }} as name_source_record_id,
+    {{ survivor('email', 'email') }} as email,
+    {{ survivor('source_record_id', 'email') }} as email_source_record_id,
+    {{ survivor('phone', 'phone') }} as phone,
+    {{ survivor('source_record_id', 'phone') }} as phone_source_record_id,
+    {{ survivor('birth_date', 'birth_date') }} as birth_date,
+    {{ survivor('source_record_id', 'birth_date') }} as birth_date_source_record_id,
+    {{ survivor('gender', 'gender') }} as gender,
+    {{ survivor('source_record_id', 'gender') }} as gender_source_record_id,
+    {{ survivor('street', 'address', 'has_address') }} as street,
+    {{ survivor('city', 'address', 'has_address') }} as city,
+    {{ survivor('postcode', 'address', 'has_address') }} as postcode,
+    {{ survivor('country', 'address', 'has_address') }} as country,
+    {{ survivor('source_record_id', 'address', 'has_address') }} as address_source_record_id,
+    {{ survivor('company', 'company') }} as company,
+    {{ survivor('source_record_id', 'company') }} as company_source_record_id
 from candidates
 group by customer_id

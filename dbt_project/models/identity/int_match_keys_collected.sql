@@ -25,7 +25,8 @@ shared_email_keys as (
         case
             when shared_emails.email_type = 'household'
                 then records.email || '|' || records.first_name_canonical
-            else records.email || '|' || records.first_name_canonical
+            else
+                records.email || '|' || records.first_name_canonical
                 || '|' || records.last_name_normalised
         end as key_value
     from records

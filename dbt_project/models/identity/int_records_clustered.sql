@@ -1,6 +1,6 @@
 -- Grain: one row per record of a person with its cluster.
 -- Transitive: a cluster is a connected component, named by its smallest record number in this run.
-with recursive
+with recursive -- noqa: PRS
 
 records as (
     select record_number, source_record_id from {{ ref('int_records_normalised') }}

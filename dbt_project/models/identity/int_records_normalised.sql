@@ -1,5 +1,5 @@
--- Grain: one row per record of a person, comparable: one spelling per name, e-mail, phone, postcode.
--- A phone without country is read as one of `home_country`; `record_number` is good for this run only.
+-- Grain: one row per record of a person: one spelling per name, e-mail, phone, postcode.
+-- A phone without country belongs to `home_country`; `record_number` is good for one run only.
 with records as (
     select
         *,

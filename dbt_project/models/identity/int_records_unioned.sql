@@ -1,5 +1,5 @@
 -- Grain: one row per record of a person, from any source, values as typed.
--- An account or member known only from an order or receipt is a record too, or its money had no owner.
+-- An account or member known only from its purchases is a record too, or money had no owner.
 with contacts as (
     select * from {{ ref('stg_crm__contacts') }}
     -- deleted evidence is no evidence

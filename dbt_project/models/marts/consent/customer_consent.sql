@@ -1,5 +1,5 @@
 -- Grain: one row per customer and purpose that anybody stated something about.
--- The most restrictive wins: one address that said no makes it no; no row means unknown, not consent.
+-- The most restrictive wins: one address that said no makes it no. No row is unknown, not yes.
 with events as (
     select * from {{ ref('int_consent_events_unioned') }}
 ),

@@ -84,24 +84,32 @@ unioned as (
     from receipts
 ),
 
+dated as (
+    select
+        *,
+        -- an order without a date is priced as if it were today's
+        coalesce(cast(ordered_at as date), {{ as_of_date() }}) as priced_on
+    from unioned
+),
+
 priced as (
     select
-        unioned.*,
+        dated.*,
         sources.customer_id,
-        unioned.total_amount - coalesce(unioned.refunded_amount, 0) as net_amount,
+        dated.total_amount - coalesce(dated.refunded_amount, 0) as net_amount,
         reporting_rates.units_per_euro / order_rates.units_per_euro as exchange_rate
-    from unioned
-    left join sources on unioned.source_record_id = sources.source_record_id
+    from dated
+    left join sources on dated.source_record_id = sources.source_record_id
     left join exchange_rates as order_rates
         on
-            unioned.currency_code = order_rates.currency_code
-            and cast(unioned.ordered_at as date) >= order_rates.valid_from
-            and cast(unioned.ordered_at as date) < order_rates.valid_until
+            dated.currency_code = order_rates.currency_code
+            and dated.priced_on >= order_rates.valid_from
+            and dated.priced_on < order_rates.valid_until
     left join exchange_rates as reporting_rates
         on
             reporting_rates.currency_code = '{{ var("reporting_currency") }}'
-            and cast(unioned.ordered_at as date) >= reporting_rates.valid_from
-            and cast(unioned.ordered_at as date) < reporting_rates.valid_until
+            and dated.priced_on >= reporting_rates.valid_from
+            and dated.priced_on < reporting_rates.valid_until
 )
 
 select

@@ -25,12 +25,9 @@ thresholds as (
 
 cuts as (
     select
-        {%- for cut in ['0.2', '0.4', '0.6', '0.8'] %}
-        quantile_cont(recency_days, {{ cut }}) as recency_cut_{{ loop.index }},
-        quantile_cont(purchase_count, {{ cut }}) as frequency_cut_{{ loop.index }},
-        quantile_cont(cast(reporting_net_amount as double), {{ cut }})
-            as monetary_cut_{{ loop.index }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ quintile_cuts('recency_days') }} as recency_cuts,
+        {{ quintile_cuts('purchase_count') }} as frequency_cuts,
+        {{ quintile_cuts('reporting_net_amount') }} as monetary_cuts
     from purchases
 ),
 
@@ -38,18 +35,11 @@ scored as (
     select
         purchases.*,
         -- few days since the last purchase are good: counted from the other side
-        5
-        {%- for cut in [1, 2, 3, 4] %}
-        - cast(purchases.recency_days > cuts.recency_cut_{{ cut }} as integer)
-        {%- endfor %} as recency_score,
-        1
-        {%- for cut in [1, 2, 3, 4] %}
-        + cast(purchases.purchase_count > cuts.frequency_cut_{{ cut }} as integer)
-        {%- endfor %} as frequency_score,
-        1
-        {%- for cut in [1, 2, 3, 4] %}
-        + cast(cast(purchases.reporting_net_amount as double) > cuts.monetary_cut_{{ cut }} as integer)
-        {%- endfor %} as monetary_score
+        6 - {{ quintile_score('purchases.recency_days', 'cuts.recency_cuts') }} as recency_score,
+        {{ quintile_score('purchases.purchase_count', 'cuts.frequency_cuts') }}
+            as frequency_score,
+        {{ quintile_score('purchases.reporting_net_amount', 'cuts.monetary_cuts') }}
+            as monetary_score
     from purchases
     cross join cuts
 ),
@@ -61,9 +51,12 @@ segmented as (
     from scored
     inner join rfm_segments
         on
-            scored.recency_score between rfm_segments.min_recency and rfm_segments.max_recency
-            and scored.frequency_score between rfm_segments.min_frequency and rfm_segments.max_frequency
-            and scored.monetary_score between rfm_segments.min_monetary and rfm_segments.max_monetary
+            scored.recency_score >= rfm_segments.min_recency
+            and scored.recency_score <= rfm_segments.max_recency
+            and scored.frequency_score >= rfm_segments.min_frequency
+            and scored.frequency_score <= rfm_segments.max_frequency
+            and scored.monetary_score >= rfm_segments.min_monetary
+            and scored.monetary_score <= rfm_segments.max_monetary
     group by scored.customer_id
 )
 

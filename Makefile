@@ -1,0 +1,85 @@
+# `make run` and `make test` set up what they need; `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+ifeq (,$(shell command -v $(PYTHON) 2>/dev/null))
+PYTHON := python3
+endif
+
+export DAGSTER_DISABLE_TELEMETRY := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export GX_ANALYTICS_ENABLED := false
+export PYTHONPATH := $(CURDIR)
+
+WAREHOUSE := .venv/bin/python -m orchestration
+
+# The embedded sample ends on this day; with a landing of your own the day is today.
+SAMPLE_AS_OF := 2026-06-30
+ifeq (,$(WAREHOUSE_LANDING))
+export WAREHOUSE_AS_OF ?= $(SAMPLE_AS_OF)
+endif
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+run: .venv/run ## set up, then land, build, judge and publish (REBUILD=1 even when nothing changed)
+	@$(WAREHOUSE) run $(if $(REBUILD),--rebuild)
+
+rollback: .venv/run ## point `current` at the release before (TO=<id> at that one)
+	@$(WAREHOUSE) rollback $(if $(TO),--to $(TO))
+
+releases: .venv/run ## list the releases on disk
+	@$(WAREHOUSE) releases
+
+dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
+	@$(WAREHOUSE) dev
+
+test: .venv/dev ## set up, then run every test
+	.venv/bin/python -m pytest
+
+lint: .venv/dev ## ruff, mypy and sqlfluff
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	cd dbt_project && ../.venv/bin/sqlfluff lint models --processes 1 --disable-progress-bar
+
+format: .venv/dev ## let ruff and sqlfluff write the layout
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	cd dbt_project && ../.venv/bin/sqlfluff fix models --processes 1 --disable-progress-bar
+
+sample: .venv/run ## generate the embedded sample anew (the same bytes)
+	.venv/bin/python seeds/generate.py --sample
+
+bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
+	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
+
+lock: .venv/dev ## pin versions anew (needs uv)
+	uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
+	    --no-emit-index-url --no-strip-extras --no-annotate --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes \
+	    --no-emit-index-url --no-strip-extras --no-annotate --no-header -q -o requirements-dev.lock
+
+clean: ## remove what was built; the warehouse in .warehouse stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dbt_project/target dbt_project/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment, two depths: what a run needs, and on top of it what the tests need.
+.venv/run: requirements.lock
+	@$(call install,requirements.lock)
+	@touch $@
+
+.venv/dev: requirements-dev.lock
+	@$(call install,requirements-dev.lock)
+	@touch .venv/run $@
+
+define install
+$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}. Install it, or name it: make PYTHON=/path/to/python3.11 ...")' && \
+echo "Installing $(1) into .venv (about a minute the first time) ..." && \
+test -x .venv/bin/python || $(PYTHON) -m venv .venv && \
+if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --require-hashes -r $(1); \
+else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
+endef
+
+.PHONY: help run rollback releases dev test lint format sample bench-run lock clean

@@ -1,0 +1,219 @@
+"""The `warehouse` command: run, rollback, releases, dev."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from orchestration.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
+    from orchestration.run import RunRecord
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0, or 1 when nothing was released, or 2 for a wrong setting."""
+    parser = argparse.ArgumentParser(prog="warehouse", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="land what is new, build, judge and publish it")
+    run.add_argument(
+        "--rebuild", action="store_true", help="build and release even when nothing has changed"
+    )
+    run.set_defaults(action=_run)
+    rollback = verbs.add_parser("rollback", help="point `current` at an earlier release")
+    rollback.add_argument("--to", metavar="RELEASE", help="release id; default: the one before")
+    rollback.set_defaults(action=_rollback)
+    releases = verbs.add_parser("releases", help="list the releases on disk")
+    releases.set_defaults(action=_releases)
+    dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
+    dev.add_argument("--port", type=int, default=3000)
+    dev.set_defaults(action=_dev)
+    options = parser.parse_args(arguments)
+    action: Callable[[Settings, argparse.Namespace], int] = options.action
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"WAREHOUSE_{'_'.join(str(part) for part in problem['loc']).upper()}"
+            console.print(f"{name}={problem['input']!r}: {problem['msg']}", markup=False)
+        return 2
+    return action(settings, options)
+
+
+def prepare_dagster(settings: Settings) -> None:
+    """Let Dagster read dagster.yaml of the project and write only below WAREHOUSE_HOME."""
+    storage = settings.home / "dagster"
+    storage.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(PROJECT_ROOT)
+    os.environ["WAREHOUSE_DAGSTER_STORAGE"] = str(storage)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    console.print(
+        f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}"
+    )
+    prepare_dagster(settings)
+    _show_progress(started)
+    from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
+
+    try:
+        with only_one_run(settings):
+            pass
+    except WarehouseBusyError as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    result = _execute(settings, rebuild=options.rebuild)
+    record = RunRecord.open(settings, result.run_id)
+    _show_summary(record, time.perf_counter() - started)
+    if result.success and record.outcome != "stopped":
+        return 0
+    _show_failures(result, record)
+    return 1
+
+
+def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
+    import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
+
+    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415
+
+    job = build_definitions(settings).resolve_job_def(JOB_NAME)
+    with dg.DagsterInstance.get() as instance:
+        return job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={
+                "resources": {"warehouse": {"config": {"rebuild": rebuild}}},
+                # Progress goes through the `warehouse` logger; Dagster's events go to its storage.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+
+
+def _show_progress(started: float) -> None:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            style = "yellow" if record.levelno >= logging.WARNING else ""
+            seconds = time.perf_counter() - started
+            console.print(f"{seconds:6.1f} s  {escape(record.getMessage())}", style=style)
+
+    log = logging.getLogger("warehouse")
+    log.setLevel(logging.INFO)
+    log.handlers = [Handler()]
+    log.propagate = False
+    # A skipped gate (nothing was new) is told as a warning, though all it guards is skipped too.
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+
+
+def _show_summary(record: "RunRecord", seconds: float) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2), title_justify="left")
+    landing, rows = record.landing, record.release.get("rows", {})
+    if landing:
+        table.add_row("files", f"{landing['files_read']:,} read of {landing['files_seen']:,}")
+        table.add_row(
+            "rows landed",
+            f"{landing['new_row_count']:,} new, {landing['repeated_row_count']:,} repeated",
+        )
+        table.add_row("rejects", f"{landing['rejected_count']:,} (raw.rejects says why)")
+    if rows:
+        table.add_row(
+            "people", f"{rows['customer_sources']:,} records → {rows['customers']:,} customers"
+        )
+    if record.gates:
+        passed = sum(gate["passed"] for gate in record.gates)
+        checks = sum(gate["check_count"] for gate in record.gates)
+        warnings = sum(len(gate["warnings"]) for gate in record.gates)
+        table.add_row(
+            "gates", f"{passed} of {len(record.gates)} passed, {checks} checks, {warnings} warnings"
+        )
+    if record.outcome == "released":
+        table.add_row("released", record.release["path"])
+    elif record.outcome == "unchanged":
+        table.add_row("unchanged", f"{record.release['path']} stays, identical hashes")
+    if record.release:
+        table.add_row("content hash", record.release["content_hash"])
+    stages = ", ".join(f"{stage.name} {stage.seconds:.1f}" for stage in record.stages)
+    table.add_row("seconds", f"{seconds:.1f} in all: {stages}")
+    console.print()
+    console.print(table)
+
+
+def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
+    """Why nothing was released: a gate's sentences, or what a step raised."""
+    console.print("\n[red bold]Nothing was released; the last release is untouched.[/]")
+    failures = [sentence for gate in record.gates for sentence in gate["failures"]]
+    for sentence in failures:
+        console.print(f"  {sentence}", style="red", markup=False)
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            console.print(f"  {data.user_failure_data.description}", style="red", markup=False)
+        elif not failures:
+            console.print(data.error_display_string, style="red", markup=False)
+
+
+def _rollback(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.release import ReleaseError, rollback  # noqa: PLC0415
+
+    try:
+        release = rollback(settings, options.to)
+    except ReleaseError as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    console.print(f"Readers now see {release.id}: {release.path}")
+    return 0
+
+
+def _releases(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    from orchestration.release import (  # noqa: PLC0415
+        ReleaseError,
+        current_release,
+        list_releases,
+        read_manifest,
+    )
+
+    try:
+        current = current_release(settings)
+        table = Table("release", "as of", "customers", "content hash", "", box=None)
+        for release in list_releases(settings):
+            manifest = read_manifest(release)
+            customers = manifest.tables.get("customers")
+            table.add_row(
+                release.id,
+                manifest.as_of.isoformat(),
+                f"{customers.row_count:,}" if customers else "-",
+                manifest.content_hash[:16],
+                "current" if current and release.id == current.id else "",
+            )
+    except ReleaseError as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    console.print(table)
+    return 0
+
+
+def _dev(settings: Settings, options: argparse.Namespace) -> int:
+    prepare_dagster(settings)
+    os.chdir(PROJECT_ROOT)
+    dagster = os.path.join(os.path.dirname(sys.executable), "dagster")  # noqa: PTH118, PTH120
+    arguments = ["dev", "-m", "orchestration.definitions", "-h", "127.0.0.1"]
+    os.execv(dagster, [dagster, *arguments, "-p", str(options.port)])  # noqa: S606
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The only door: every asset, check, job, schedule and sensor of the warehouse."""
+
+import hashlib
+import time
+
+import dagster as dg
+
+from orchestration.gates.checks import gate_checks
+from orchestration.landing import FEEDS, LandingError
+from orchestration.landing.assets import landing
+from orchestration.landing.listing import list_landing
+from orchestration.release.assets import release_asset
+from orchestration.run import Warehouse
+from orchestration.settings import Settings
+from orchestration.transform.assets import transform_assets
+
+JOB_NAME = "warehouse"
+
+# A file that was touched within this time may still be on its way.
+_SETTLED_SECONDS = 60
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev -m orchestration.definitions` loads."""
+    return build_definitions(Settings())
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Wire the house: landing, gate, staging, gate, identity, gate, marts, gate, release."""
+    transforms = {assets.op.name: assets for assets in transform_assets(settings)}
+    layers = {"landing": sorted(landing.keys)}
+    for layer, assets in transforms.items():
+        layers[layer] = sorted(key for key in assets.keys if key.path[0] == layer)
+    release = release_asset(layers["marts"])
+    gates = [gate_checks(layer, keys) for layer, keys in layers.items()]
+    job = dg.define_asset_job(
+        JOB_NAME,
+        selection=dg.AssetSelection.all(),
+        description="Land what is new, build, judge and publish it.",
+        tags={"dagster/max_runtime": str(6 * 3600)},
+    )
+    return dg.Definitions(
+        assets=[landing, *transforms.values(), release],
+        asset_checks=gates,
+        jobs=[job],
+        schedules=[
+            dg.ScheduleDefinition(
+                name="every_morning",
+                job=job,
+                cron_schedule="0 4 * * *",
+                execution_timezone="UTC",
+                description="Once a day, also when nothing landed: the as-of day has moved on.",
+            )
+        ],
+        sensors=[_landing_sensor()],
+        resources={"warehouse": Warehouse()},
+        # The multiprocess executor starts a Python per step, 5.5 s each; stages share one process.
+        executor=dg.in_process_executor,
+    )
+
+
+def _landing_sensor() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="new_files_landed",
+        job_name=JOB_NAME,
+        minimum_interval_seconds=60,
+        description="Starts a run when files of the landing are new or changed and have settled.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        try:
+            files = list_landing(Settings().landing, FEEDS).files
+        except LandingError as error:
+            return dg.SkipReason(str(error))
+        newest = max((file.modified_ns for file in files), default=0) / 1e9
+        if time.time() - newest < _SETTLED_SECONDS:
+            return dg.SkipReason("The newest file has not settled yet.")
+        listing = "\n".join(f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files)
+        fingerprint = hashlib.sha256(listing.encode()).hexdigest()
+        if context.cursor == fingerprint:
+            return dg.SkipReason("Nothing new in the landing.")
+        context.update_cursor(fingerprint)
+        return dg.RunRequest(run_key=fingerprint)
+
+    return sensor

@@ -1,0 +1,28 @@
+"""Gates: whether what a layer holds may go on, decided by suites that an analyst can edit."""
+
+from orchestration.gates.databases import GateError
+from orchestration.gates.gate import run_gate
+from orchestration.gates.results import (
+    LAYERS,
+    CheckResult,
+    GateRecord,
+    GateResult,
+    gate_records,
+    passed_gates,
+    void_gates,
+)
+from orchestration.gates.suites import Severity, SuiteError
+
+__all__ = [
+    "LAYERS",
+    "CheckResult",
+    "GateError",
+    "GateRecord",
+    "GateResult",
+    "Severity",
+    "SuiteError",
+    "gate_records",
+    "passed_gates",
+    "run_gate",
+    "void_gates",
+]

@@ -1,0 +1,92 @@
+"""The gates as blocking Dagster checks: one step per layer, one check per table of it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import dagster as dg
+
+from orchestration.gates import CheckResult, GateError, GateResult, SuiteError, run_gate
+from orchestration.run import Warehouse, log
+
+# A check that speaks of no asset of its layer (raw.files, a query over several tables) is shown on
+# every asset of the layer: what it found concerns them all.
+CHECK_NAME = "gate"
+
+
+def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
+    """The gate of a layer; assets downstream wait for it and do not run when it fails."""
+
+    @dg.multi_asset_check(
+        name=f"{layer}_gate",
+        specs=[
+            dg.AssetCheckSpec(
+                name=CHECK_NAME,
+                asset=key,
+                blocking=True,
+                description=f"Great Expectations suites in expectations/{layer}.yml.",
+            )
+            for key in assets
+        ],
+        can_subset=True,
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, warehouse: Warehouse
+    ) -> Iterator[dg.AssetCheckResult]:
+        with warehouse.stage(f"{layer} gate"):
+            try:
+                result = run_gate(layer, warehouse.settings)
+            except (SuiteError, GateError) as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            for sentence in result.summary[1:]:
+                log.warning(sentence)
+            warehouse.record.gates = [
+                *(gate for gate in warehouse.record.gates if gate["layer"] != layer),
+                gate_summary(result),
+            ]
+        selected = [key.asset_key for key in context.selected_asset_check_keys]
+        yield from _verdicts(result, selected)
+
+    return checks
+
+
+def gate_summary(result: GateResult) -> dict[str, object]:
+    """What the record of a run and the manifest of a release keep of a gate."""
+    return {
+        "layer": result.layer,
+        "passed": result.passed,
+        "check_count": len(result.checks),
+        "failures": [check.sentence for check in result.critical_failures],
+        "warnings": [check.sentence for check in result.warnings],
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _verdicts(result: GateResult, assets: Iterable[dg.AssetKey]) -> Iterator[dg.AssetCheckResult]:
+    by_asset: dict[dg.AssetKey, list[CheckResult]] = defaultdict(list)
+    for check in result.checks:
+        by_asset[_asset_of(check.table)].append(check)
+    known = set(assets)
+    shared = [c for key, checks in by_asset.items() if key not in known for c in checks]
+    for key in known:
+        checks = by_asset[key] + shared
+        failures = [check for check in checks if check in result.critical_failures]
+        warnings = [check for check in checks if check in result.warnings]
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=CHECK_NAME,
+            passed=not failures and not warnings,
+            severity=(dg.AssetCheckSeverity.ERROR if failures else dg.AssetCheckSeverity.WARN),
+            description=" ".join(check.sentence for check in [*failures, *warnings])
+            or f"{len(checks)} expectations hold.",
+            metadata={
+                "expectations": len(checks),
+                "critical failures": len(failures),
+                "warnings": len(warnings),
+            },
+        )
+
+
+def _asset_of(table: str) -> dg.AssetKey:
+    """`raw.crm__contacts` is asset raw/crm/contacts, `staging.x` is staging/x."""
+    schema, _, name = table.partition(".")
+    return dg.AssetKey([schema, *(name.split("__", 1) if schema == "raw" else [name])])

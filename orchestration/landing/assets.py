@@ -1,0 +1,137 @@
+"""The feeds as Dagster assets: one step reads every new or changed file of the landing."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+import duckdb
+
+from orchestration.gates import void_gates
+from orchestration.identity.state import load_released_ids
+from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
+from orchestration.provenance import provenance
+from orchestration.release import Release, ReleaseError, current_release, read_manifest
+from orchestration.release import verify_release
+from orchestration.run import Warehouse, log
+
+
+def feed_key(feed: Feed) -> dg.AssetKey:
+    """`raw/<source>/<things>`."""
+    return dg.AssetKey(["raw", feed.source, feed.entity])
+
+
+@dg.multi_asset(
+    name="landing",
+    specs=[
+        dg.AssetSpec(
+            key=feed_key(feed),
+            description=feed.description,
+            group_name="landing",
+            owners=["team:data-platform"],
+            kinds={"duckdb", "file"},
+            skippable=True,
+            metadata={
+                "dagster/column_schema": dg.TableSchema(
+                    [
+                        dg.TableColumn(c.name, "varchar", description=c.description)
+                        for c in feed.columns
+                    ]
+                ),
+                "key": ", ".join(feed.key),
+                "cursor": feed.cursor or "none: the version landed last wins",
+            },
+        )
+        for feed in FEEDS
+    ],
+)
+def landing(
+    context: dg.AssetExecutionContext, warehouse: Warehouse
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Read what is new in the landing; yields nothing, so nothing runs, when nothing changed."""
+    settings = warehouse.settings
+    with warehouse.stage("landing"):
+        release = _intact_release(warehouse)
+        with duckdb.connect(
+            str(settings.working_database),
+            config={"memory_limit": settings.memory_limit, "threads": settings.threads},
+        ) as connection:
+            try:
+                report = land(
+                    connection,
+                    settings.landing,
+                    load_id=context.run_id,
+                    loaded_at=datetime.now(UTC),
+                    progress=log.info,
+                )
+            except LandingError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            load_released_ids(connection, release.database if release else None)
+            inputs = provenance(settings, connection)["inputs"]
+            unchanged = (
+                release is not None
+                and not report.refused
+                and not warehouse.rebuild
+                and read_manifest(release).provenance.get("inputs") == inputs
+            )
+            if not unchanged:
+                void_gates(connection, "landing")
+        _tell(warehouse, report)
+    if unchanged and release is not None:
+        with warehouse.stage("release check"):
+            _keep(warehouse, release)
+        return
+    for feed in FEEDS:
+        outcome = report.feeds[feed.name]
+        yield dg.MaterializeResult(
+            asset_key=feed_key(feed),
+            metadata={
+                "dagster/row_count": outcome.raw_row_count,
+                "new rows": outcome.new_row_count,
+                "repeated rows": outcome.repeated_row_count,
+                "rejected lines": outcome.rejected_count,
+                "files read": outcome.files_read,
+                "seconds": round(outcome.seconds, 3),
+            },
+        )
+
+
+def _intact_release(warehouse: Warehouse) -> Release | None:
+    """The current release; a dangling link is told and then treated as no release."""
+    try:
+        return current_release(warehouse.settings)
+    except ReleaseError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _keep(warehouse: Warehouse, release: Release) -> None:
+    """Nothing is new: prove that what readers see still is what was published."""
+    try:
+        verify_release(release)
+    except ReleaseError as error:
+        raise dg.Failure(
+            description=f"{error} Publish it anew with `make run REBUILD=1`.", allow_retries=False
+        ) from error
+    manifest = read_manifest(release)
+    warehouse.record.outcome = "unchanged"
+    warehouse.record.release = {
+        "id": release.id,
+        "path": str(release.path),
+        "content_hash": manifest.content_hash,
+        "rows": {name: table.row_count for name, table in manifest.tables.items()},
+    }
+    log.info("nothing new since release %s: its content hashes hold, it stays", release.id)
+
+
+def _tell(warehouse: Warehouse, report: LandingReport) -> None:
+    for sentence in (*report.warnings, *report.refused):
+        log.warning(sentence)
+    warehouse.record.landing = {
+        "files_seen": report.files_seen,
+        "files_read": report.files_read,
+        "line_count": report.line_count,
+        "new_row_count": report.new_row_count,
+        "repeated_row_count": report.repeated_row_count,
+        "rejected_count": report.rejected_count,
+        "refused": list(report.refused),
+    }

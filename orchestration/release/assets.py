@@ -1,0 +1,87 @@
+"""The release as a Dagster asset: it depends on every mart, so on every gate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import duckdb
+
+from orchestration.gates import LAYERS, gate_records
+from orchestration.provenance import provenance
+from orchestration.release import ReleaseError, publish, read_manifest
+from orchestration.run import Warehouse, log
+
+RELEASE_KEY = dg.AssetKey(["release", "current"])
+
+
+def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """Publish the candidate and switch `current`; the only step that a reader can notice."""
+
+    @dg.asset(
+        key=RELEASE_KEY,
+        deps=list(marts),
+        group_name="release",
+        owners=["team:data-platform"],
+        kinds={"duckdb", "parquet"},
+        # A day and two hours: the morning run may take its time once.
+        freshness_policy=dg.FreshnessPolicy.time_window(
+            fail_window=timedelta(hours=26), warn_window=timedelta(hours=25)
+        ),
+        description=(
+            "The published marts: `current/warehouse.duckdb`, `current/parquet/` and their "
+            "manifest. Written only when all four gates have passed, switched in one step."
+        ),
+    )
+    def release(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        settings = warehouse.settings
+        with warehouse.stage("release"):
+            with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+                gates = gate_records(connection)
+                passed = {gate.layer for gate in gates if gate.passed}
+                missing = [layer for layer in LAYERS if layer not in passed]
+                if missing:
+                    raise dg.Failure(
+                        description=(
+                            f"Not released: the {' and the '.join(missing)} gate has not passed "
+                            "since its layer was built. Run the whole job."
+                        ),
+                        allow_retries=False,
+                    )
+                explained = provenance(settings, connection)
+            try:
+                published = publish(
+                    settings,
+                    gates=[asdict(gate) for gate in gates],
+                    provenance=explained,
+                    released_at=datetime.now(UTC),
+                    progress=log.debug,
+                )
+            except ReleaseError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            manifest = read_manifest(published)
+            log.info("published %s", published.id)
+            warehouse.record.outcome = "released"
+            warehouse.record.release = {
+                "id": published.id,
+                "path": str(published.path),
+                "content_hash": manifest.content_hash,
+                "rows": {name: table.row_count for name, table in manifest.tables.items()},
+            }
+        return dg.MaterializeResult(
+            metadata={
+                "release": published.id,
+                "path": dg.MetadataValue.path(str(published.path)),
+                "content hash": manifest.content_hash,
+                "dagster/row_count": sum(t.row_count for t in manifest.tables.values()),
+                "tables": dg.MetadataValue.md(
+                    "| mart | rows | content hash |\n|---|---:|---|\n"
+                    + "\n".join(
+                        f"| {name} | {table.row_count:,} | `{table.content_hash[:16]}` |"
+                        for name, table in manifest.tables.items()
+                    )
+                ),
+            }
+        )
+
+    return release

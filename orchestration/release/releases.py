@@ -1,0 +1,510 @@
+"""Versioned folders of published marts and the link `current` that readers follow.
+
+    <home>/current -> releases/20261122T101500Z-1f9c2ab0
+    <home>/releases/20261122T101500Z-1f9c2ab0/
+        warehouse.duckdb        every mart, in schema marts, readable by DuckDB 1.0 and later
+        parquet/<table>.parquet the same marts as files
+        manifest.json           what it holds and why it may be trusted
+
+A release is written under a hidden name, flushed to disk and renamed; then the link is replaced.
+Both are single system calls, so a reader sees the old release or the new one, whole, whenever the
+run is killed. A folder never changes once it has its name. Because the link may move between two
+opens, a reader of several files resolves it once and stays in that folder.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestration.release.content import (
+    SCHEMA,
+    ReleaseError,
+    Table,
+    hash_tables,
+    quoted,
+    read_tables,
+)
+from orchestration.settings import Settings
+
+STORAGE_VERSION = "v1.0.0"
+
+Progress = Callable[[str], None]
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+# Hidden names: what a killed publish or prune may leave behind, for the next one to sweep up.
+_STAGING = ".staging-"
+_TRASH = ".trash-"
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class File(BaseModel):
+    """A file of a release, to tell whether it is still as it was written."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: what a release holds, what it replaced and why it may be trusted.
+
+    `content_hash` and the tables' own depend on nothing but the marts: the same inputs give the
+    same hashes. The hashes of files also depend on how the rows were laid out.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    release_id: str
+    as_of: date
+    released_at: datetime
+    replaces: str | None  # what `current` pointed to before; a rollback returns to it
+    content_hash: str
+    tables: dict[str, Table]
+    files: dict[str, File]
+    gates: list[dict[str, object]]
+    provenance: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release folder on disk; `read_manifest` tells what is in it."""
+
+    id: str
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """Open it read-only: to change a published file is to damage the release."""
+        return self.path / "warehouse.duckdb"
+
+    @property
+    def manifest(self) -> Path:
+        """Written last, so a folder without it is no release."""
+        return self.path / "manifest.json"
+
+    def parquet(self, table: str) -> Path:
+        """The Parquet file of a mart; characters that a path cannot hold are percent-encoded."""
+        return self.path / "parquet" / f"{quote(table, safe=' ')}.parquet"
+
+
+def publish(
+    settings: Settings,
+    *,
+    gates: Sequence[Mapping[str, object]],
+    provenance: Mapping[str, object],
+    released_at: datetime,
+    progress: Progress = lambda _: None,
+) -> Release:
+    """Make the candidate database the current release, and delete releases beyond the last N.
+
+    gates: the outcome of every gate, provenance: code version, inputs and whatever else explains
+    the content; both go into the manifest as they are. released_at: with a time zone.
+    Raises ReleaseError when the candidate cannot be published or the disk cannot take it; the
+    current release is then untouched and nothing is left behind.
+    """
+    if released_at.tzinfo is None:
+        raise ValueError(f"released_at needs a time zone: {released_at.isoformat()}")
+    with _alone(settings):
+        _sweep(settings)
+        stamp = _next_stamp(settings, released_at)
+        staging = Release(stamp, settings.releases / f"{_STAGING}{stamp}")
+        release = None
+        try:
+            replaces = _replaced_by_next(settings)
+            tables = _write_marts(settings, staging, progress)
+            content_hash = hash_tables(tables)
+            release_id = f"{stamp}-{content_hash[:8]}"
+            manifest = Manifest(
+                release_id=release_id,
+                as_of=settings.as_of,
+                released_at=released_at.astimezone(UTC),
+                replaces=replaces,
+                content_hash=content_hash,
+                tables=tables,
+                files=_seal_files(staging.path),
+                gates=[dict(gate) for gate in gates],
+                provenance=dict(provenance),
+            )
+            staging.manifest.write_text(
+                manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8"
+            )
+            _seal(staging.manifest)
+            _flush(staging.path / "parquet")
+            _flush(staging.path)
+            release = Release(release_id, settings.releases / release_id)
+            staging.path.rename(release.path)
+            _flush(settings.releases)
+            _switch(settings, release)
+        except BaseException:
+            shutil.rmtree(staging.path, ignore_errors=True)
+            if release and release.path.exists() and _linked_id(settings) != release.id:
+                _delete(release.path)
+            raise
+        progress(f"published {release.id}")
+        _prune(settings, release, progress)
+        return release
+
+
+def rollback(settings: Settings, to: str | None = None) -> Release:
+    """Point `current` at the release that it replaced, or at the named one, if that is whole.
+
+    Going back twice goes further back. Each rollback is noted in `rollbacks.jsonl` (at, from, to).
+    Raises ReleaseError when there is nothing to go back to, or the target is damaged.
+    """
+    with _alone(settings):
+        origin = _linked_id(settings)
+        if to is None:
+            if origin is None:
+                raise ReleaseError(
+                    f"Nothing is published in {settings.home}, so there is nothing to roll back. "
+                    + _known(settings)
+                )
+            target_id = _predecessor(settings, origin)
+            if target_id is None:
+                raise ReleaseError(
+                    f"Release {origin} is the oldest one kept, so there is nothing to roll back to."
+                )
+        elif to not in _ids(settings):
+            raise ReleaseError(f"There is no release {to}. {_known(settings)}")
+        else:
+            target_id = to
+        target = Release(target_id, settings.releases / target_id)
+        _check_files(target, read_manifest(target))
+        if target_id == origin:
+            return target
+        _note_rollback(settings, origin, target_id)
+        _switch(settings, target)
+        return target
+
+
+def current_release(settings: Settings) -> Release | None:
+    """The release that readers see, or None before the first one.
+
+    Raises ReleaseError when `current` points to a folder that is gone.
+    """
+    linked = _linked_id(settings)
+    if linked is None:
+        return None
+    if linked not in _ids(settings):
+        raise ReleaseError(
+            f"{settings.current} points to release {linked}, which is gone. Publish again, or roll "
+            f"back to another one. {_known(settings)}"
+        )
+    return Release(linked, settings.releases / linked)
+
+
+def list_releases(settings: Settings) -> list[Release]:
+    """Every release on disk, oldest first."""
+    return [Release(release_id, settings.releases / release_id) for release_id in _ids(settings)]
+
+
+def read_manifest(release: Release) -> Manifest:
+    """Read `manifest.json`; raises ReleaseError when it is missing or damaged."""
+    try:
+        manifest = Manifest.model_validate_json(release.manifest.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _damaged(release, f"its manifest.json cannot be read ({error})") from error
+    if manifest.release_id != release.id:
+        raise _damaged(release, f"its manifest.json is that of {manifest.release_id}")
+    if manifest.content_hash != hash_tables(manifest.tables):
+        raise _damaged(release, "the hashes in its manifest.json contradict each other")
+    return manifest
+
+
+def verify_release(release: Release) -> None:
+    """Read all of a release again; raises ReleaseError naming what is not as it was published."""
+    manifest = read_manifest(release)
+    try:
+        with duckdb.connect() as connection:
+            _attach(connection, release.database)
+            found = read_tables(connection, "release")
+    except duckdb.Error as error:
+        raise _damaged(release, f"warehouse.duckdb cannot be read ({error})") from error
+    for name in sorted(manifest.tables.keys() | found.keys()):
+        if manifest.tables.get(name) != found.get(name):
+            raise _damaged(
+                release,
+                f"table {SCHEMA}.{name} should be {_summary(manifest.tables.get(name))} "
+                f"but is {_summary(found.get(name))}",
+            )
+    _check_files(release, manifest)
+
+
+def _write_marts(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
+    """Write the database and the Parquet files; what is described is what was copied."""
+    (staging.path / "parquet").mkdir(parents=True)
+    if _close_candidate(settings, staging).startswith(STORAGE_VERSION):
+        shutil.copyfile(settings.candidate_database, staging.database)
+    else:
+        _convert_candidate(settings, staging)
+    progress(f"copied {staging.database.stat().st_size / 1e6:,.1f} MB")
+    with _connect(settings, staging) as connection:
+        _attach(connection, staging.database)
+        tables = read_tables(connection, "release", progress)
+        for name in tables:
+            connection.execute(
+                f"copy release.{SCHEMA}.{quoted(name)} to {_literal(staging.parquet(name))} "
+                "(format parquet, compression zstd)"
+            )
+            progress(f"wrote {staging.parquet(name).name}")
+    return tables
+
+
+def _close_candidate(settings: Settings, staging: Release) -> str:
+    """Make the candidate a single file that nobody writes to; returns its storage version.
+
+    Opening it for writing replays a log that was left beside it, and fails while somebody else,
+    even this process, still holds it: a copy would then miss rows.
+    """
+    candidate = settings.candidate_database
+    if not candidate.is_file():
+        raise ReleaseError(f"There is no {candidate} to publish. Build the marts first.")
+    try:
+        with _connect(settings, staging, str(candidate)) as connection:
+            row = connection.execute(
+                "select tags['storage_version'] from duckdb_databases() "
+                "where database_name = current_database()"
+            ).fetchone()
+    except duckdb.Error as error:
+        raise ReleaseError(
+            f"{candidate} cannot be opened: {error} Close whatever holds it, or build the marts "
+            "again if it is damaged."
+        ) from error
+    return str(row and row[0])
+
+
+def _convert_candidate(settings: Settings, staging: Release) -> None:
+    """Write the candidate's rows again in the older format, 20 times slower than copying it."""
+    with _connect(settings, staging) as connection:
+        connection.execute(
+            f"attach {_literal(settings.candidate_database)} as candidate (read_only)"
+        )
+        connection.execute(
+            f"attach {_literal(staging.database)} as release (storage_version '{STORAGE_VERSION}')"
+        )
+        connection.execute("copy from database candidate to release")
+
+
+def _connect(
+    settings: Settings, staging: Release, database: str = ":memory:"
+) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        database,
+        config={
+            "threads": settings.threads,
+            "memory_limit": settings.memory_limit,
+            # Swept up with the folder if this process dies.
+            "temp_directory": f"{staging.path}.tmp",
+        },
+    )
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+    connection.execute(f"attach {_literal(database)} as release (read_only)")
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _seal_files(folder: Path) -> dict[str, File]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _seal(path) for path in files}
+
+
+def _seal(path: Path) -> File:
+    """Take every right to write, flush to disk, and hash: 6 ms per 100 MB."""
+    path.chmod(path.stat().st_mode & 0o444)
+    _flush(path)
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> File:
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return File(size=content.tell(), sha256=digest)
+
+
+def _check_files(release: Release, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        path = release.path / name
+        if not path.is_file():
+            raise _damaged(release, f"{name} is missing")
+        found = _read_file(path)
+        if found != expected:
+            raise _damaged(release, f"{name} should be {expected} but is {found}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _switch(settings: Settings, release: Release) -> None:
+    """Replace `current` in one step; the target is relative so that the home can be moved."""
+    link = settings.home / ".current.next"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(settings.releases.name) / release.id)
+    link.replace(settings.current)
+    _flush(settings.home)
+
+
+def _note_rollback(settings: Settings, origin: str | None, target: str) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    with (settings.home / "rollbacks.jsonl").open("a") as notes:
+        notes.write(json.dumps({"at": at, "from": origin, "to": target}) + "\n")
+        notes.flush()
+        os.fsync(notes.fileno())
+
+
+def _next_stamp(settings: Settings, released_at: datetime) -> str:
+    """The second of the release, moved on if needed: ids sort after all others in any clock."""
+    taken = max([*_ids(settings), _linked_id(settings) or ""])[:16]
+    moment = released_at.astimezone(UTC)
+    if taken:
+        newest = datetime.strptime(taken, _STAMP).replace(tzinfo=UTC)
+        moment = max(moment, newest + timedelta(seconds=1))
+    return moment.strftime(_STAMP)
+
+
+def _ids(settings: Settings) -> list[str]:
+    if not settings.releases.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in settings.releases.iterdir()
+        if _ID.fullmatch(path.name) and path.is_dir()
+    )
+
+
+def _linked_id(settings: Settings) -> str | None:
+    try:
+        target = settings.current.readlink()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReleaseError(
+            f"{settings.current} must be a link to a release, but it is not a link. Move it away."
+        ) from error
+    if target.parent != Path(settings.releases.name) or not _ID.fullmatch(target.name):
+        raise ReleaseError(
+            f"{settings.current} points to {target}, which is no release. Remove the link."
+        )
+    return target.name
+
+
+def _replaced_by_next(settings: Settings) -> str | None:
+    linked = _linked_id(settings)
+    if linked is None or linked in _ids(settings):
+        return linked
+    return _predecessor(settings, linked)
+
+
+def _predecessor(settings: Settings, release_id: str) -> str | None:
+    """The release that was current before this one: not one that was rolled back meanwhile."""
+    older = [other for other in _ids(settings) if other < release_id]
+    try:
+        replaced = read_manifest(Release(release_id, settings.releases / release_id)).replaces
+    except ReleaseError:
+        replaced = None
+    if replaced in older:
+        return replaced
+    return older[-1] if older else None
+
+
+def _prune(settings: Settings, release: Release, progress: Progress) -> None:
+    """Keep the last N: first what rollbacks lead to, then what was rolled back, newest first."""
+    ids = _ids(settings)
+    kept: list[str] = []
+    link: str | None = release.id
+    while link is not None:
+        kept.append(link)
+        link = _predecessor(settings, link)
+    kept += [other for other in reversed(ids) if other not in kept]
+    for surplus in kept[settings.keep_releases :]:
+        try:
+            _delete(settings.releases / surplus)
+            progress(f"deleted {surplus}")
+        except OSError as error:
+            progress(f"could not delete {surplus}: {error}")
+
+
+def _delete(path: Path) -> None:
+    """Hide first: no half release is ever seen. Readers keep the files that they have open."""
+    hidden = path.with_name(f"{_TRASH}{path.name}")
+    path.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def _sweep(settings: Settings) -> None:
+    for path in settings.releases.iterdir():
+        if path.name.startswith((_STAGING, _TRASH)):
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the one lock on the releases, which ends with the process; explain a failing disk."""
+    try:
+        settings.releases.mkdir(parents=True, exist_ok=True)
+        with (settings.releases / ".lock").open("w") as lock:
+            _lock(settings, lock)
+            yield
+    except (OSError, duckdb.Error) as error:
+        full = getattr(error, "errno", None) in _DISK_FULL or "No space left" in str(error)
+        hint = "Free some disk space or lower WAREHOUSE_KEEP_RELEASES. " if full else ""
+        raise ReleaseError(
+            f"The releases in {settings.home} could not be changed: {error}. "
+            f"{hint}{_standing(settings)}"
+        ) from error
+
+
+def _lock(settings: Settings, lock: TextIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ReleaseError(
+            f"Another publish or rollback is under way in {settings.home}. Wait for its end."
+        ) from error
+
+
+def _standing(settings: Settings) -> str:
+    linked = _linked_id(settings)
+    return f"Release {linked} is still current." if linked else "Nothing is published yet."
+
+
+def _known(settings: Settings) -> str:
+    ids = _ids(settings)
+    return f"These exist: {', '.join(ids)}." if ids else "No release exists."
+
+
+def _damaged(release: Release, what: str) -> ReleaseError:
+    return ReleaseError(
+        f"Release {release.id} is damaged: {what}. Publish again, or roll back to another release."
+    )
+
+
+def _summary(table: Table | None) -> str:
+    if table is None:
+        return "absent"
+    return f"{table.row_count:,} rows with hash {table.content_hash}"

@@ -1,0 +1,1 @@
+"""Transform: dbt builds staging, identity and marts inside this process."""

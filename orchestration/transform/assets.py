@@ -1,0 +1,98 @@
+"""The dbt models as Dagster assets, one step per layer, so that a gate can stand between two."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from orchestration.gates import void_gates
+from orchestration.run import Warehouse
+from orchestration.settings import Settings
+from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, build, parse, target_folder
+
+class Translator(DagsterDbtTranslator):
+    """Asset keys are `<schema>/<model>`; a source table is `raw/<source>/<things>`."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Key of a model, seed or source table."""
+        properties = dbt_resource_props
+        if properties["resource_type"] != "source":
+            return dg.AssetKey([properties["schema"], properties["name"]])
+        if properties["source_name"] == properties["schema"]:
+            return dg.AssetKey([properties["schema"], properties["name"]])
+        return dg.AssetKey([properties["schema"], properties["source_name"], properties["name"]])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """The owner that the model's board names; seeds and sources are the data platform's."""
+        meta = dbt_resource_props.get("config", {}).get("meta", {})
+        return [f"team:{meta.get('owner', 'data-platform')}"]
+
+
+# dbt's tests judge the code in CI; a run is judged by the gates, which are checks of their own.
+TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_asset_checks=False))
+
+
+@cache
+def _manifest(settings: Settings) -> Any:
+    return parse(settings)
+
+
+def transform_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """One definition per layer, from the manifest that is parsed here and reused by the run."""
+    _manifest(settings)
+    written = target_folder(settings) / "manifest.json"
+    return [_layer_assets(layer, written) for layer in LAYERS]
+
+
+def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
+    @dbt_assets(
+        manifest=manifest,
+        select=LAYERS[layer],
+        name=layer,
+        dagster_dbt_translator=TRANSLATOR,
+    )
+    def assets(
+        context: dg.AssetExecutionContext, warehouse: Warehouse
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        settings = warehouse.settings
+        selected = context.selected_asset_keys
+        only = [key.path[-1] for key in sorted(selected)] if context.is_subset else []
+        with warehouse.stage(layer):
+            with duckdb.connect(str(settings.working_database)) as connection:
+                void_gates(connection, layer)
+            try:
+                nodes = build(settings, _manifest(Settings()), layer, only)
+            except TransformError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            rows = _row_counts(settings.working_database, settings.candidate_database)
+        for node in nodes:
+            yield _materialized(node, rows)
+
+    return assets
+
+
+def _materialized(node: BuiltNode, rows: Mapping[tuple[str, str], int]) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(
+        asset_key=dg.AssetKey([node.schema, node.name]),
+        metadata={
+            "dagster/row_count": rows.get((node.schema, node.name), 0),
+            "seconds": dg.MetadataValue.float(round(node.seconds, 3)),
+        },
+    )
+
+
+def _row_counts(*databases: Path) -> dict[tuple[str, str], int]:
+    """Rows per (schema, table) from the catalogue: exact after a checkpoint, and free."""
+    counts: dict[tuple[str, str], int] = {}
+    for database in databases:
+        if database.exists():
+            with duckdb.connect(str(database), read_only=True) as connection:
+                rows = connection.execute(
+                    "select schema_name, table_name, estimated_size from duckdb_tables()"
+                ).fetchall()
+            counts |= {(schema, table): size for schema, table, size in rows}
+    return counts
