@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from orchestration.run import RunRecord
 
-console = Console(highlight=False, soft_wrap=True)
+# Piped output is not a window: no line is broken, so that paths can be copied.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,8 +115,8 @@ def _show_progress(started: float) -> None:
     log.setLevel(logging.INFO)
     log.handlers = [Handler()]
     log.propagate = False
-    # A skipped gate (nothing was new) is told as a warning, though all it guards is skipped too.
-    logging.getLogger("dagster").setLevel(logging.ERROR)
+    # When nothing is new the gates are skipped, and so is all that they guard; Dagster warns of it.
+    logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
 
 
 def _show_summary(record: "RunRecord", seconds: float) -> None:

@@ -95,7 +95,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Take the lock; speak of one as-of day even when the run crosses midnight."""
         settings = Settings()
         with only_one_run(settings):
-            self._record = RunRecord.open(settings, context.run_id or "manual")
+            self._record = RunRecord.open(settings, context.run.run_id if context.run else "manual")
             as_of = date.fromisoformat(self._record.as_of)
             self._settings = settings.model_copy(update={"as_of": as_of})
             yield self

@@ -1,5 +1,6 @@
 """Gates: whether what a layer holds may go on, decided by suites that an analyst can edit."""
 
+from orchestration.gates.data_docs import build_data_docs
 from orchestration.gates.databases import GateError
 from orchestration.gates.gate import run_gate
 from orchestration.gates.results import (
@@ -21,6 +22,7 @@ __all__ = [
     "GateResult",
     "Severity",
     "SuiteError",
+    "build_data_docs",
     "gate_records",
     "passed_gates",
     "run_gate",

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
 from orchestration.gates.lean_import import lean_import
 from orchestration.gates.results import (
@@ -43,16 +44,19 @@ def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResul
         )
     built = [asking.build(suite) for suite in loaded]
     checks: list[CheckResult] = []
+    documents = []
     with asking.opened_datasource(settings, attached) as datasource:
         for suite, expectations in zip(loaded, built, strict=True):
             outcome = asking.ask(datasource, suite, expectations)
             checks.extend(asking.check_results(suite, outcome))
+            documents.append(asking.as_document(outcome))
     result = GateResult(
         layer=layer,
         checks=tuple(checks),
         checked_at=datetime.now(UTC),
         seconds=time.monotonic() - started,
     )
+    keep_documents(settings, layer, documents)
     with opened(settings.working_database) as connection:
         record(connection, result)
     return result

@@ -171,10 +171,10 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
 
 def void_gates(connection: duckdb.DuckDBPyConnection, layer: str) -> None:
     """Forget the gate of the layer and of every layer after it: what they saw is being rebuilt."""
+    void = LAYERS[position_of_layer(layer) :]
     if _has_results(connection):
         connection.execute(
-            "delete from quality.gate_results where list_contains(?, layer)",
-            [list(LAYERS[position_of_layer(layer) :])],
+            "delete from quality.gate_results where list_contains(?, layer)", [list(void)]
         )
 
 

@@ -59,7 +59,7 @@ def landing(
                 report = land(
                     connection,
                     settings.landing,
-                    load_id=context.run_id,
+                    load_id=context.run.run_id,
                     loaded_at=datetime.now(UTC),
                     progress=log.info,
                 )

@@ -250,11 +250,20 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                 " _load_id varchar not null, _loaded_at timestamp not null,"
                 " _source_file varchar not null, _row_hash uhugeint not null)"
             )
+            known = {
+                row[0]
+                for row in connection.execute(
+                    "select column_name from duckdb_columns() where schema_name = 'raw'"
+                    " and database_name = current_database() and table_name = $table",
+                    {"table": feed.table},
+                ).fetchall()
+            }
             for column in feed.columns:
-                connection.execute(
-                    f"alter table raw.{_quote(feed.table)}"
-                    f" add column if not exists {_quote(column.name)} varchar"
-                )
+                if column.name not in known:
+                    connection.execute(
+                        f"alter table raw.{_quote(feed.table)}"
+                        f" add column {_quote(column.name)} varchar"
+                    )
         connection.execute(_CREATE_FILES)
         connection.execute(_CREATE_REJECTS)
     except BaseException:
@@ -319,6 +328,7 @@ class _Prepared:
     sieved: Sieved | None = None
     clean: Path | None = None
     rejects: list[Reject] = field(default_factory=list)
+    first_row: int = 0
     type_rejected_count: int = 0
     new_row_count: int = 0
     repeated_row_count: int = 0
@@ -344,17 +354,23 @@ class _Prepared:
         """Files of one shape are read by one query."""
         is_long = self.longest_line > DUCKDB_CSV_LINE_LIMIT - 1000
         is_gzipped = self.file.is_gzipped and self.clean is None
+        is_json = self.file.format is Format.JSONL
+        names = tuple(self.json_keys.values()) if is_json else self.scan.names
         return (
             self.file.format,
             is_gzipped,
             self.scan.delimiter,
-            self.scan.names if self.file.format is not Format.JSONL else self.json_keys,
+            names,
             is_long,
         )
 
     @property
-    def json_keys(self) -> tuple[str, ...]:
-        return tuple(self.scan.names[position] for position in self.columns.positions.values())
+    def json_keys(self) -> dict[str, str]:
+        """Contract column → key as the file spells it; a key that was not seen may still come."""
+        keys = {column.name: column.name for column in self.file.feed.columns}
+        for name, position in self.columns.positions.items():
+            keys[name] = self.scan.names[position]
+        return keys
 
     @property
     def longest_line(self) -> int:
@@ -618,6 +634,14 @@ class _Run:
             self._load_batch(feed, batch)
         except _DoubtError as doubt:
             if len(batch) > 1:
+                # Mostly one file is to blame and DuckDB names it; the others stay together.
+                named = [one for one in batch if f"/{one.number}.{one.file.format}" in str(doubt)]
+                if len(named) == 1 and named[0].sieved is None:
+                    with self._settled(named[0].file, named[0].started):
+                        self._sieve(named[0])
+                    rest = [one for one in batch if one.file.name not in self.outcomes]
+                    self._load(feed, rest)
+                    return
                 for prepared in batch:
                     self._load(feed, [prepared])
                 return
@@ -628,7 +652,8 @@ class _Run:
                     self._load(feed, batch)
                 return
             seconds = prepared.seconds + time.perf_counter() - started
-            self._refuse(prepared.file, f"it cannot be read ({doubt})", seconds)
+            reason = f"it cannot be read ({_first_line(doubt)})"
+            self._refuse(prepared.file, reason, seconds)
         except GoneError:
             for prepared in batch:
                 with self._settled(prepared.file, prepared.started):
@@ -643,7 +668,7 @@ class _Run:
     def _load_batch(self, feed: Feed, batch: list[_Prepared]) -> None:
         started = time.perf_counter()
         for prepared in batch:
-            prepared.type_rejected_count = prepared.new_row_count = 0
+            prepared.type_rejected_count = 0
         try:
             self._stage(feed, batch)
             for prepared in batch:
@@ -725,7 +750,7 @@ class _Run:
             self.connection.execute("drop table if exists temp.landing_stage")
             self.connection.execute(query, {"paths": links})
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            raise _DoubtError(_first_line(error)) from error
+            raise _DoubtError(str(error)) from error
         except duckdb.IOException:
             # The file may have been removed; everything else (disk full) is the machine's.
             for prepared in batch:
@@ -736,36 +761,44 @@ class _Run:
                 Path(path).unlink(missing_ok=True)
 
     def _check_counts(self, batch: list[_Prepared]) -> None:
-        found = dict(
-            self.connection.execute(
-                "select file_number, count(*) from landing_stage group by all"
-            ).fetchall()
-        )
+        """Compare what DuckDB found with the independent count, and note where each file starts."""
+        found = {
+            row["file_number"]: row
+            for row in self._rows(
+                "select file_number, count(*) as row_count, count(misfit) as misfit_count,"
+                " min(rowid) as first_row, max(rowid) as last_row from landing_stage group by all"
+            )
+        }
         for prepared in batch:
-            count = found.get(prepared.number, 0)
+            row = found.get(prepared.number)
+            count = row["row_count"] if row else 0
             if count != prepared.readable_count:
                 raise _DoubtError(f"{count:,} records found, {prepared.readable_count:,} expected")
+            if row:
+                if row["last_row"] - row["first_row"] + 1 != count:
+                    # Line numbers of rejects are counted from here, so this must never happen.
+                    raise RuntimeError(f"{prepared.file.name}: staged rows are not in file order")
+                prepared.first_row = row["first_row"]
+                prepared.type_rejected_count = row["misfit_count"]
 
     def _reject_misfits(self, feed: Feed, batch: list[_Prepared]) -> None:
         """Write a reject for every staged row with a value that does not fit its column."""
-        counts = self._rows(
-            "select file_number, count(*) as misfit_count, count(misfit) > 0 as has_misfit,"
-            " min(rowid) as first_row from landing_stage group by all"
-        )
-        first_rows = {row["file_number"]: row["first_row"] for row in counts}
         for prepared in batch:
-            first_row = first_rows.get(prepared.number)
-            if first_row is not None:
-                rejects = self._misfits(feed, prepared, first_row)
-                prepared.type_rejected_count = self._write_rejects(prepared, rejects)
+            if prepared.type_rejected_count:
+                written = self._write_rejects(prepared, self._misfits(feed, prepared))
+                if written != prepared.type_rejected_count:
+                    raise RuntimeError(
+                        f"{prepared.file.name}: {written} of {prepared.type_rejected_count}"
+                        " rejects found again in the file"
+                    )
 
-    def _misfits(self, feed: Feed, prepared: _Prepared, first_row: int) -> Iterator[Reject]:
+    def _misfits(self, feed: Feed, prepared: _Prepared) -> Iterator[Reject]:
         """Yield the rejects of one file; the staged rows of a file are in its order."""
         after = -1
         while page := self._misfit_page(feed, prepared, after):
             after = page[-1][0]
             places: Iterable[tuple[int, str]]
-            ordinals = [row_id - first_row for row_id, *_ in page]
+            ordinals = [row_id - prepared.first_row for row_id, *_ in page]
             if prepared.file.format is Format.PARQUET:
                 places = (
                     (ordinal + 1, row[3] or "") for ordinal, row in zip(ordinals, page, strict=True)
@@ -878,7 +911,7 @@ class _Run:
         if distinct != good:
             finders.append(
                 "select row_id, file_number from (select rowid as row_id, file_number,"
-                " row_number() over (partition by row_hash order by rowid) as occurrence"
+                " row_number() over (partition by row_hash order by file_number, rowid) as occurrence"
                 " from landing_stage where misfit is null) where occurrence > 1"
             )
         repeated_filter = ""
@@ -1029,12 +1062,12 @@ def _texts(feed: Feed, first: _Prepared) -> list[str]:
     for column in feed.columns:
         position = first.columns.positions.get(column.name)
         name = _quote(column.name)
-        if position is None:
+        if first.file.format is Format.JSONL:
+            texts.append(f"nullif({_quote(first.json_keys[column.name])}, '') as {name}")
+        elif position is None:
             texts.append(f"null::varchar as {name}")
         elif first.file.format is Format.CSV:
             texts.append(f"c{position} as {name}")
-        elif first.file.format is Format.JSONL:
-            texts.append(f"nullif({_quote(first.scan.names[position])}, '') as {name}")
         else:
             found = _quote(first.scan.names[position])
             texts.append(f"nullif({found}::varchar, '') as {name}")
@@ -1059,8 +1092,7 @@ def _reader_sql(first: _Prepared, *, is_many: bool) -> str:
                 f" null_padding = false, compression = '{compression}', {filename}{long})"
             )
         case Format.JSONL:
-            columns = ", ".join(f"{_literal(key)}: 'varchar'" for key in first.json_keys)
-            columns = columns or "'_no_key': 'varchar'"
+            columns = ", ".join(f"{_literal(key)}: 'varchar'" for key in first.json_keys.values())
             return (
                 "read_json($paths, format = 'newline_delimited', records = true,"
                 f" columns = {{{columns}}}, maximum_object_size = {LINE_LIMIT + 1000},"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from orchestration.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
@@ -46,8 +47,12 @@ def target_folder(settings: Settings) -> Path:
 
 
 def parse(settings: Settings) -> "Manifest":
-    """Parse the project; 5 s the first time, 0.4 s while nothing changed (dbt's partial parse)."""
-    result = _invoke(settings, ["parse"], manifest=None)
+    """Parse the project; 5 s the first time, 0.4 s while nothing changed (dbt's partial parse).
+
+    The environment is a constant one: dbt would parse everything anew on another as-of day or in
+    another home, though what it parses says nothing of either.
+    """
+    result = _invoke(settings, ["parse"], None, {"WAREHOUSE_AS_OF": "2000-01-01"})
     if not result.success:
         raise TransformError(f"dbt cannot parse {DBT_PROJECT}: {result.exception}")
     return result.result  # type: ignore[return-value]
@@ -66,7 +71,14 @@ def build(
         settings.candidate_database.unlink(missing_ok=True)
     selection = " ".join(only) or LAYERS[layer]
     arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-    result = _invoke(settings, [*arguments, "--select", *selection.split()], manifest=manifest)
+    environment = {
+        "WAREHOUSE_HOME": str(settings.home),
+        "WAREHOUSE_AS_OF": settings.as_of.isoformat(),
+        "WAREHOUSE_MEMORY_LIMIT": settings.memory_limit,
+        "WAREHOUSE_THREADS": str(settings.threads),
+    }
+    command = [*arguments, "--select", *selection.split()]
+    result = _invoke(settings, command, manifest, environment)
     outcomes = getattr(result.result, "results", [])
     failed = [o for o in outcomes if o.status in ("error", "fail", "runtime error")]
     if failed:
@@ -81,45 +93,42 @@ def build(
     ]
 
 
-def _invoke(settings: Settings, command: list[str], manifest: "Manifest | None"):  # type: ignore[no-untyped-def]
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
+def _invoke(
+    settings: Settings,
+    command: list[str],
+    manifest: "Manifest | None",
+    environment: Mapping[str, str],
+) -> "dbtRunnerResult":
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 - 0.5 s
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     settings.home.mkdir(parents=True, exist_ok=True)
-    with _environment(settings):
+    arguments = [
+        *("--log-level", "none"),
+        *("--log-path", str(target_folder(settings))),
+        *command,
+        *("--project-dir", str(DBT_PROJECT)),
+        *("--profiles-dir", str(DBT_PROJECT)),
+        *("--target-path", str(target_folder(settings))),
+    ]
+    with _environment(environment):
         try:
-            return dbtRunner(manifest=manifest).invoke(
-                [
-                    *("--log-level", "none"),
-                    *("--log-path", str(target_folder(settings))),
-                    *command,
-                    *("--project-dir", str(DBT_PROJECT)),
-                    *("--profiles-dir", str(DBT_PROJECT)),
-                    *("--target-path", str(target_folder(settings))),
-                ]
-            )
+            return dbtRunner(manifest=manifest).invoke(arguments)
         finally:
             # Otherwise the process keeps DuckDB's lock on the file after dbt has finished.
             DuckDBConnectionManager.close_all_connections()
 
 
 @contextmanager
-def _environment(settings: Settings) -> Iterator[None]:
-    """What profiles.yml and the as-of macro read, for the time of one invocation."""
-    wanted = {
-        "WAREHOUSE_HOME": str(settings.home),
-        "WAREHOUSE_AS_OF": settings.as_of.isoformat(),
-        "WAREHOUSE_MEMORY_LIMIT": settings.memory_limit,
-        "WAREHOUSE_THREADS": str(settings.threads),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def _environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """Only these WAREHOUSE_ variables, which profiles.yml and the as-of macro read, for a while."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("WAREHOUSE_"):
+            del os.environ[name]
+    os.environ.update(environment, DBT_SEND_ANONYMOUS_USAGE_STATS="false")
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)

@@ -117,7 +117,8 @@ def _card_query(manners: Manners) -> str:
                 when happens(last_die, {manners.no_name}) then null
                 when happened >= renamed_at and happens(reroll(last_die, 7), .15)
                     then last_name || '-' || new_last_name
-                when happened >= renamed_at and not happens(reroll(last_die, 7), .3) then new_last_name
+                when happened >= renamed_at and not happens(reroll(last_die, 7), .3)
+                    then new_last_name
                 when country_code = 'ES' and happens(reroll(last_die, 7), .5)
                     then regexp_extract(last_name, '^(?:(?:de|del) )?[^ ]+')
                 else last_name
@@ -129,7 +130,8 @@ def _card_query(manners: Manners) -> str:
                         || '@' || company_domain
                 when home_email is not null and happens(reroll(mail_die, 7), {manners.home_mail})
                     then home_email
-                when second_email is not null and happens(reroll(mail_die, 5), {manners.work_mail / 0.3})
+                when second_email is not null
+                    and happens(reroll(mail_die, 5), {manners.work_mail / 0.3})
                     then second_email
                 else email
             end as mail_meant,
@@ -153,12 +155,12 @@ def _card_query(manners: Manners) -> str:
         from form
     ),
 
-    -- what the keyboard makes of it
-    typed as (
+    -- what the fingers and the keyboard make of it
+    slipped as (
         select
             *,
-            shouted(typo(first_meant, first_typo_die, typos), case_die) as first_typed,
-            shouted(typo(last_meant, last_typo_die, typos), case_die) as last_typed,
+            typo(first_meant, first_typo_die, typos) as first_slipped,
+            typo(last_meant, last_typo_die, typos) as last_slipped,
             case
                 when happens(mail_typo_die, typos / 2)
                     then typo(split_part(mail_meant, '@', 1), mail_typo_die, 1) || '@'
@@ -170,6 +172,14 @@ def _card_query(manners: Manners) -> str:
                 else mail_meant
             end as mail_typed
         from meant
+    ),
+
+    typed as (
+        select
+            *,
+            shouted(first_slipped, case_die) as first_typed,
+            shouted(last_slipped, case_die) as last_typed
+        from slipped
     ),
 
     signed as (

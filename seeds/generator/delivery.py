@@ -62,9 +62,7 @@ class Export:
             return f"{current} and _from >= {self.since}"
         # an old file that somebody sends again: outdated versions arrive last
         outdated = f"_until < {self.until} and _row % 4 = 3"
-        return (
-            f"_from < {self.since} and _until >= {self.since} and (_row % 60 = 3 or {outdated})"
-        )
+        return f"_from < {self.since} and _until >= {self.since} and (_row % 60 = 3 or {outdated})"
 
 
 @dataclass

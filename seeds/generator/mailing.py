@@ -127,7 +127,7 @@ def consents(world: World, left_at: Ints, delivery: Delivery) -> None:
     signed, subscriber = (
         np.asarray(columns[name], np.int64) for name in ("happened", "subscriber")
     )
-    left = np.where(subscriber >= 0, left_at[np.maximum(subscriber, 0)], NEVER)
+    left = np.append(left_at, NEVER)[subscriber]  # -1, no subscriber, reads the last entry
     steps = [
         _Steps(np.flatnonzero(chosen), code, status, moment[chosen])
         for code in range(len(PURPOSES))

@@ -9,7 +9,7 @@ from seeds.generator.people import People
 from seeds.generator.products import PRODUCTS, local_cents
 from seeds.generator.purchases import Purchases
 from seeds.generator.records import blanks, keep_records
-from seeds.generator.world import Ints, World, pick, roll, words
+from seeds.generator.world import NEVER, Ints, World, pick, roll, words
 
 MANNERS = Manners(
     typo=0.035, nickname=0.08, initial=0.02, swapped=0.02, no_mail=0.3, no_phone=0.2, landline=0.3,
@@ -57,9 +57,8 @@ def receipts(
     card_of = np.full(len(people), -1)
     card_of[holder] = np.arange(len(holder))  # a second card replaces the first
     card = card_of[at_till.person]
-    shows = (card >= 0) & (rng.random(count) >= FORGOTTEN_CARD_RATE)
-    if len(joined):
-        shows &= joined[np.maximum(card, 0)] <= at_till.at
+    joined_at = np.append(joined, NEVER)[card]  # -1, no card, reads the last entry
+    shows = (joined_at <= at_till.at) & (rng.random(count) >= FORGOTTEN_CARD_RATE)
     country = people.country[at_till.person]
     pieces = 1 + rng.poisson(0.9, count)
     cents = pieces * local_cents(pick(rng, np.ones(len(PRODUCTS)), count), country)

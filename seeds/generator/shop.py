@@ -92,10 +92,8 @@ def place_orders(world: World, accounts: Accounts, bought: Purchases) -> Orders:
     keys = accounts.person * width + accounts.created
     by_key = np.argsort(keys)
     found = np.searchsorted(keys[by_key], online.person * width + online.at, side="right") - 1
-    candidate = by_key[np.maximum(found, 0)] if len(keys) else np.zeros(len(found), np.int64)
-    fits = found >= 0
-    if len(keys):
-        fits &= accounts.person[candidate] == online.person
+    candidate = np.append(by_key, -1)[found]  # -1, none before, reads the last entry
+    fits = np.append(accounts.person, -1)[candidate] == online.person
     fits &= rng.random(len(fits)) >= GUEST_RATE
     return Orders(online.person, online.at, np.where(fits, candidate, -1))
 

@@ -138,9 +138,11 @@ def _logins(
     always carries its own account.
     """
     count = len(devices.person)
-    order_account = np.where(visits.order >= 0, placed.account[visits.order], -1)
+    # -1, no order or no account, reads the last entry
+    order_account = np.append(placed.account, -1)[visits.order]
+    opened_at = np.append(accounts.created, NEVER)
     owner = devices.account[visits.device]
-    allowed = (owner >= 0) & (visits.start >= accounts.created[np.maximum(owner, 0)])
+    allowed = (owner >= 0) & (visits.start >= opened_at[owner])
     tried = allowed & (rng.random(len(owner)) < 0.4)
     tried &= (rng.random(count) < LOGIN_RATE)[visits.device]
     login_at = _first_start(count, visits, tried | (order_account >= 0))
@@ -152,7 +154,7 @@ def _logins(
         visits,
         shared[visits.device]
         & (visits.start > login_at[visits.device])
-        & (visits.start >= accounts.created[np.maximum(mate, 0)])
+        & (visits.start >= opened_at[mate])
         & (rng.random(len(mate)) < 0.4),
     )
     account = np.where(visits.start >= login_at[visits.device], owner, -1)

@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -11,6 +12,9 @@ from orchestration.identity.state import load_released_ids
 from orchestration.landing import land
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, build, parse
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
 
 AS_OF = date(2026, 3, 1)
 
@@ -99,27 +103,40 @@ def land_into(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The small world with all layers built; read it, never write to it."""
-    root = tmp_path_factory.mktemp("built")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> "Manifest":
+    """dbt's project, parsed once."""
+    return parse(Settings(home=tmp_path_factory.mktemp("dbt"), as_of=AS_OF))
+
+
+def build_world(root: Path, manifest: "Manifest", files: dict[str, str]) -> Settings:
+    """Land the files and build every layer."""
     settings = Settings(
-        landing=write_landing(root / "landing", FILES), home=root / "home", as_of=AS_OF
+        landing=write_landing(root / "landing", files), home=root / "home", as_of=AS_OF
     )
     land_into(settings)
-    manifest = parse(settings)
     for layer in LAYERS:
         build(settings, manifest, layer)
     return settings
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, manifest: "Manifest") -> Settings:
+    """The small world with all layers built; read it, never write to it."""
+    return build_world(tmp_path_factory.mktemp("built"), manifest, FILES)
+
+
+def copy_of(settings: Settings, home: Path) -> Settings:
+    """Return the settings of a copy that may be broken."""
+    home.mkdir()
+    shutil.copy(settings.working_database, home)
+    shutil.copy(settings.candidate_database, home)
+    return Settings(landing=settings.landing, home=home, as_of=settings.as_of)
+
+
 @pytest.fixture
 def world(built: Settings, tmp_path: Path) -> Settings:
     """A copy of the small world; a test may break it."""
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(built.working_database, home)
-    shutil.copy(built.candidate_database, home)
-    return Settings(landing=built.landing, home=home, as_of=AS_OF)
+    return copy_of(built, tmp_path / "home")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from pyarrow import parquet
 
 from orchestration.release import (
     Release,
@@ -71,10 +72,7 @@ def test_a_release_holds_the_marts_as_a_database_as_parquet_and_in_the_manifest(
     assert current_release(settings) == published
     database = settings.current / "warehouse.duckdb"
     assert read(database) == [(1, "Ann")]
-    assert duckdb.sql(
-        "select count(*) from read_parquet($path)",
-        params={"path": str(published.parquet("orders").resolve()).replace("[", "[[]")},
-    ).fetchall() == [(9,)]
+    assert parquet.read_table(published.parquet("orders")).num_rows == 9
     manifest = read_manifest(published)
     assert manifest.as_of == date(2026, 3, 1)
     assert manifest.replaces is None
@@ -140,8 +138,8 @@ def test_a_reader_without_rights_reads_a_read_only_file_in_a_read_only_folder(
     release(mart(1))
     for folder in [*settings.releases.rglob("*/"), settings.home]:
         folder.chmod(0o555)
-    opened = [folder for folder in tmp_path.parents if folder.stat().st_uid == os.getuid()]
-    modes = {folder: folder.stat().st_mode for folder in [tmp_path, *opened]}
+    closed = [tmp_path, *(folder for folder in tmp_path.parents if not folder.stat().st_mode & 1)]
+    modes = {folder: folder.stat().st_mode for folder in closed}
     try:
         for folder, mode in modes.items():
             folder.chmod(mode | 0o111)
@@ -178,20 +176,15 @@ def test_empty_marts_and_odd_names_are_published_as_they_are(
     }
     assert {path.parent for path in map(published.parquet, tables)} == {published.path / "parquet"}
     assert all(published.parquet(name).is_file() for name in tables)
-    with duckdb.connect() as connection:
-        os.chdir(published.path / "parquet")
-        described = connection.execute("describe from 'nothing.parquet'").fetchall()
-    assert [row[:2] for row in described] == [
-        ("customer_id", "VARCHAR"),
-        ("amount", "DECIMAL(18,2)"),
-    ]
+    nothing = parquet.read_schema(published.parquet("nothing"))
+    assert [str(kind) for kind in nothing.types] == ["string", "decimal128(18, 2)"]
     verify_release(published)
 
 
 def test_what_is_not_a_closed_candidate_full_of_marts_is_not_published(
     settings: Settings, build: Build, release: Publish
 ) -> None:
-    with pytest.raises(ReleaseError, match="There is no .*release_candidate.duckdb"):
+    with pytest.raises(ReleaseError, match=r"There is no .*release_candidate\.duckdb"):
         release()
     settings.candidate_database.write_bytes(b"this is no database" * 999)
     with pytest.raises(ReleaseError, match="cannot be opened"):
@@ -202,7 +195,7 @@ def test_what_is_not_a_closed_candidate_full_of_marts_is_not_published(
     build(mart(1))
     with (
         duckdb.connect(str(settings.candidate_database)),
-        pytest.raises(ReleaseError, match="cannot be opened.*Close whatever holds it"),
+        pytest.raises(ReleaseError, match=r"cannot be opened.*Close whatever holds it"),
     ):
         release()
     assert current_release(settings) is None
@@ -303,7 +296,7 @@ def test_rolling_back_twice_goes_further_back_and_is_noted(
 
 
 def test_a_rollback_without_a_target_says_what_exists(settings: Settings, release: Publish) -> None:
-    with pytest.raises(ReleaseError, match="nothing to roll back. No release exists"):
+    with pytest.raises(ReleaseError, match=r"nothing to roll back\. No release exists"):
         rollback(settings)
     only = release(mart(1))
     with pytest.raises(ReleaseError, match=f"no release ../../etc. These exist: {only.id}"):
@@ -319,11 +312,11 @@ def test_a_rollback_to_a_damaged_release_is_refused_and_changes_nothing(
 ) -> None:
     old = release(mart(1))
     new = release(mart(2))
-    parquet = tamper(old.parquet("customers"))
-    parquet.write_bytes(parquet.read_bytes()[:-1])
+    file = tamper(old.parquet("customers"))
+    file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ReleaseError, match=r"parquet/customers\.parquet should be size="):
         rollback(settings)
-    parquet.unlink()
+    file.unlink()
     with pytest.raises(ReleaseError, match=r"parquet/customers\.parquet is missing"):
         rollback(settings)
     assert linked(settings) == new.id
@@ -355,18 +348,17 @@ def test_a_damaged_manifest_is_named_and_the_next_publish_goes_on(
     first = release(mart(1))
     published = release(mart(2))
     text = published.manifest.read_text()
+    content_hash = read_manifest(published).content_hash
     tamper(published.manifest)
     for damage, complaint in [
         (text[:100], r"manifest\.json cannot be read"),
         ("{}", r"manifest\.json cannot be read"),
         (text.replace(published.id, first.id), f"is that of {first.id}"),
-        (text.replace('"row_count": 1', '"row_count": 1').replace("INTEGER", "BIGINT"), None),
-        (text.replace(read_manifest(first).content_hash, "0" * 64), None),
+        (text.replace(content_hash, "0" * 64), "contradict each other"),
     ]:
         published.manifest.write_text(damage)
-        if complaint:
-            with pytest.raises(ReleaseError, match=complaint):
-                read_manifest(published)
+        with pytest.raises(ReleaseError, match=complaint):
+            read_manifest(published)
     published.manifest.unlink()
     with pytest.raises(ReleaseError, match=f"Release {published.id} is damaged"):
         verify_release(published)
@@ -398,11 +390,11 @@ def test_a_current_that_is_no_link_to_a_release_is_never_overwritten(
     settings: Settings, build: Build, release: Publish
 ) -> None:
     settings.current.mkdir()
-    with pytest.raises(ReleaseError, match="is not a link. Move it away"):
+    with pytest.raises(ReleaseError, match=r"is not a link\. Move it away"):
         release(mart(1))
     settings.current.rmdir()
     settings.current.symlink_to("/")
-    with pytest.raises(ReleaseError, match="which is no release. Remove the link"):
+    with pytest.raises(ReleaseError, match=r"which is no release\. Remove the link"):
         release()
     settings.current.unlink()
     release()

@@ -45,7 +45,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
 
 def read_feed(database: duckdb.DuckDBPyConnection, landing: Path, feed: Feed) -> None:
     """Create the feed's table: every column of the contract as text, plus `_file`."""
-    columns = ", ".join(f"cast({column.name} as varchar) as {column.name}" for column in feed.columns)
+    columns = ", ".join(
+        f"cast({column.name} as varchar) as {column.name}" for column in feed.columns
+    )
     types = ", ".join(f"'{column.name}': 'varchar'" for column in feed.columns)
     database.execute(f"create table {feed.table} as select * from ({_empty(feed)}) where false")
     for path in sorted((landing / feed.name).iterdir()):

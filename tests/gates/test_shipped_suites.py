@@ -1,0 +1,277 @@
+"""The suites in expectations/: good data passes all four, and each fault is named by a check."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from orchestration.gates import LAYERS, GateResult, passed_gates, run_gate
+from orchestration.gates.gate import SUITES
+from orchestration.landing.feeds import FEEDS
+from orchestration.settings import Settings
+from tests.gates.conftest import FILES, build_world, copy_of
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+
+def test_the_small_world_passes_all_four_gates_without_a_warning(world: Settings) -> None:
+    results = [run_gate(layer, world) for layer in LAYERS]
+
+    assert [line for result in results for line in result.summary[1:]] == []
+    with duckdb.connect(str(world.working_database), read_only=True) as connection:
+        assert passed_gates(connection) == LAYERS
+
+
+@pytest.mark.parametrize("source", ["crm", "shop"])
+def test_a_landing_with_one_source_only_passes_all_four_gates(
+    tmp_path: Path, manifest: "Manifest", source: str
+) -> None:
+    files = {name: text for name, text in FILES.items() if name.startswith(f"{source}/")}
+    settings = build_world(tmp_path, manifest, files)
+
+    results = [run_gate(layer, settings) for layer in LAYERS]
+
+    assert [result.summary[1:] for result in results] == [()] * 4
+
+
+def test_a_landing_without_a_row_is_stopped_by_the_first_gate_and_by_the_last(
+    tmp_path: Path, manifest: "Manifest"
+) -> None:
+    settings = build_world(tmp_path, manifest, {"crm/contacts/one.csv": "contact_id\n"})
+
+    first, *_, last = (run_gate(layer, settings) for layer in LAYERS)
+
+    assert "the landing gave no row at all" in first.summary[1]
+    assert not last.passed
+
+
+def test_every_feed_and_every_table_a_reader_may_see_has_a_suite(built: Settings) -> None:
+    landing = (SUITES / "landing.yml").read_text(encoding="utf-8")
+    assert [feed.name for feed in FEEDS if landing.count(f"from raw.{feed.table}") < 2] == []
+
+    for database, schema in (
+        (built.working_database, "staging"),
+        (built.candidate_database, "marts"),
+    ):
+        suites = (SUITES / f"{schema}.yml").read_text(encoding="utf-8")
+        with duckdb.connect(str(database), read_only=True) as connection:
+            tables = connection.execute(
+                "select table_name from duckdb_tables() where schema_name = ?", [schema]
+            ).fetchall()
+        assert [table for (table,) in tables if f"- table: {schema}.{table}\n" not in suites] == []
+
+
+# layer -> (what breaks the world, what the gate must say about it); all faults of a layer at once
+FAULTS: dict[str, list[tuple[str, str]]] = {
+    "landing": [
+        (
+            "update raw.files set status = 'refused', message = 'line 3 is UTF-16',"
+            " loaded_count = 0, new_row_count = 0, line_count = 0"
+            " where file_path = 'crm/contacts/two.csv'",
+            "[critical] raw.files: 1 row against expect_query_to_return_no_rows. A file that could "
+            "not be read may hold the newest truth about a customer. Found: crm/contacts/two.csv: "
+            "line 3 is UTF-16.",
+        ),
+        (
+            "update raw.files set line_count = 9 where feed = 'shop/customers'",
+            "shop/customers/one.csv: 9 lines, 2 loaded, 0 rejected",
+        ),
+        (
+            "update raw.files set repeated_row_count = 5 where feed = 'pos/members'",
+            "pos/members/one.csv: 1 loaded, 1 new, 5 repeated",
+        ),
+        (
+            "update raw.files set rejected_count = 30, line_count = 34 where feed = 'shop/orders'",
+            "shop/orders: 30 of 34 lines rejected",
+        ),
+        (
+            "select 1",
+            "shop/orders/one.csv: 30 rejected, 0 in raw.rejects",
+        ),
+        ("select 1", "[warning] raw.files: 1 row against expect_query_to_return_no_rows. Rejected"),
+        (
+            "insert into raw.web__events by name select 'E9' as event_id, '' as _load_id,"
+            " now()::timestamp as _loaded_at, '' as _source_file, 9 as _row_hash",
+            "web/events: 3 rows, the manifest says 2",
+        ),
+        (
+            "update raw.surveys__responses set response_id = null",
+            "surveys/responses: response_id is empty",
+        ),
+        (
+            "update raw.files set extra_columns = 'shoe_size' where feed = 'support/tickets'",
+            "support/tickets/one.jsonl: shoe_size",
+        ),
+        (
+            "update raw.files set status = 'lost' where feed = 'mailing/consents'",
+            "raw.files.status: 1 row against expect_column_values_to_be_in_set",
+        ),
+    ],
+    "staging": [
+        (
+            "insert into staging.stg_crm__contacts from staging.stg_crm__contacts limit 1",
+            "staging.stg_crm__contacts.contact_id: 1 row against expect_key_to_be_unique",
+        ),
+        (
+            "delete from staging.stg_shop__orders where order_id = '2'",
+            "Found: 3 staged of 4 landed rows",
+        ),
+        (
+            "update staging.stg_pos__members set member_id = null",
+            "staging.stg_pos__members.member_id: 1 row against expect_key_to_be_unique",
+        ),
+        (
+            "delete from staging.stg_web__events",
+            "staging.stg_web__events: observed 0 against expect_table_row_count_to_be_between",
+        ),
+        (
+            "update staging.stg_shop__customers set updated_at = '2036-01-01'",
+            "[warning] staging.stg_shop__customers.updated_at: 2 rows against",
+        ),
+        (
+            "update staging.stg_pos__receipts set currency_code = 'Pounds'",
+            "[critical] staging.stg_pos__receipts.currency_code: 2 rows against",
+        ),
+        (
+            "update staging.stg_pos__receipts set total_amount = -9e9 where receipt_id = 'R1'",
+            "[warning] staging.stg_pos__receipts.total_amount: 1 row against",
+        ),
+        (
+            "update staging.stg_shop__order_lines set order_id = '99' where order_id = '2'",
+            "[warning] staging.stg_shop__order_lines: 1 row against expect_query_to_return_no_rows."
+            " A line names an order that was never landed",
+        ),
+        (
+            "update staging.stg_mailing__consents set status = 'perhaps'",
+            "[critical] staging.stg_mailing__consents.status: 1 row against",
+        ),
+    ],
+    "identity": [
+        (
+            "insert into identity.int_customer_sources_resolved by name"
+            " select * replace ('cus_other' as customer_id)"
+            " from identity.int_customer_sources_resolved where source_record_id = 'crm:C2'",
+            "int_customer_sources_resolved.source_record_id: 1 row against expect_key_to_be_unique",
+        ),
+        (
+            "delete from identity.int_customer_sources_resolved where source_record_id = 'pos:M1'",
+            "pos:M1 has no customer",
+        ),
+        (
+            "delete from identity.int_records_clustered where source_record_id = 'support:T1'",
+            "support:T1 is in no cluster",
+        ),
+        (
+            "delete from identity.int_records_normalised where source_record_id = 'surveys:Q1'",
+            "surveys:Q1 is lost",
+        ),
+        ("select 1", "surveys:Q1 came from nowhere"),
+        (
+            "update identity.int_customers_identified set customer_id = 'cus_same'",
+            "int_customers_identified.customer_id: 1 row against expect_key_to_be_unique",
+        ),
+        (
+            "insert into identity.int_customer_sources_resolved by name select"
+            " 'crm:X' || i as source_record_id, 'cus_huge' as customer_id,"
+            " 'contact' as record_type from range(1001) as numbers (i)",
+            "cus_huge has 1001 records. Find the value",
+        ),
+        ("select 1", "[warning] identity.int_customer_sources_resolved: 1 row against"),
+        (
+            "insert into identity.int_customer_redirects_resolved values"
+            " ('cus_old', 'cus_older', date '2026-01-01'), ('cus_older', null, date '2026-01-01')",
+            "cus_old leads to a redirect",
+        ),
+        (
+            "insert into state.customer_sources values ('crm:C1', 'cus_gone')",
+            "cus_gone disappeared",
+        ),
+        (
+            "update identity.int_golden_records_chosen set email_source_record_id = 'crm:C2'",
+            "has a value of crm:C2",
+        ),
+    ],
+    "marts": [
+        (
+            "insert into release_candidate.marts.orders from release_candidate.marts.orders"
+            " where order_key = 'shop:1'",
+            "marts.orders.order_key: 1 row against expect_key_to_be_unique",
+        ),
+        ("select 1", "EUR: staged 3 orders, total 195.5000, net 185.5000; published 4 orders,"),
+        (
+            "update release_candidate.marts.orders set net_amount = net_amount * 100"
+            " where order_key = 'pos:R2'",
+            "GBP: staged 3 orders, total 67.3400, net 67.3400; published 3 orders, total 67.3400,"
+            " net 562.3400",
+        ),
+        (
+            "update release_candidate.marts.orders set customer_id = null"
+            " where order_key = 'shop:2'",
+            "shop:2 has no customer",
+        ),
+        (
+            "update release_candidate.marts.customer_retention set is_lapsed = true",
+            "Exactly one flag is true for a customer who bought",
+        ),
+        (
+            "delete from release_candidate.marts.customer_segments"
+            " where lifecycle_stage = 'prospect'",
+            "Every customer is segmented, and nobody else.",
+        ),
+        (
+            "update release_candidate.marts.customer_consent set consent_status = 'maybe'",
+            "marts.customer_consent.consent_status: 1 row against",
+        ),
+        (
+            "update release_candidate.marts.customer_sources set customer_id = 'cus_ghost'"
+            " where source_record_id = 'crm:C1'",
+            "crm:C1 belongs to nobody",
+        ),
+        (
+            "update release_candidate.marts.customers set last_purchased_at = '2026-03-02'"
+            " where last_purchased_at is not null",
+            "marts.customers.last_purchased_at",
+        ),
+        (
+            "update release_candidate.marts.customer_purchases set purchase_count = 99",
+            "What customers spent is what their orders say.",
+        ),
+        (
+            "update release_candidate.marts.customer_retention set as_of_date = '2026-02-28'",
+            "2026-02-28 instead of 2026-03-01",
+        ),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def broken(
+    built: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, GateResult]]:
+    """The gates of a world in which every layer has all its faults."""
+    results = {}
+    root = tmp_path_factory.mktemp("broken")
+    for layer, faults in FAULTS.items():
+        settings = copy_of(built, root / layer)
+        with duckdb.connect(str(settings.working_database)) as connection:
+            connection.execute(f"attach '{settings.candidate_database}' as release_candidate")
+            for statement, _ in faults:
+                connection.execute(statement)
+        results[layer] = run_gate(layer, settings)
+    yield results
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [(layer, sentence) for layer, faults in FAULTS.items() for _, sentence in faults],
+)
+def test_a_fault_is_named_by_the_gate_of_its_layer(
+    broken: dict[str, GateResult], layer: str, sentence: str
+) -> None:
+    assert not broken[layer].passed
+    assert sentence in "\n".join(broken[layer].summary)

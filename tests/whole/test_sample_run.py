@@ -1,0 +1,235 @@
+"""The embedded sample, from raw files to a release, and once more."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.run import only_one_run
+from orchestration.settings import PROJECT_ROOT
+from tests.conftest import SAMPLE, Installation, Outcome
+
+TRUTH = PROJECT_ROOT / "seeds" / "truth" / "truth.csv"
+
+
+@pytest.fixture(scope="module")
+def sample(new_installation: Callable[[], Installation]) -> Installation:
+    installation = new_installation()
+    shutil.copytree(SAMPLE, installation.landing, dirs_exist_ok=True)
+    return installation
+
+
+@pytest.fixture(scope="module")
+def first_run(sample: Installation) -> Outcome:
+    return sample.run()
+
+
+def manifest(sample: Installation) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((sample.home / "current" / "manifest.json").read_text())
+    return content
+
+
+def test_a_run_ends_with_a_table_of_what_it_did(first_run: Outcome) -> None:
+    for word in ("files", "rows landed", "rejects", "customers", "4 of 4 passed", "released"):
+        assert word in first_run.output
+
+
+def test_the_release_holds_every_mart_with_rows_as_parquet_too(
+    sample: Installation, first_run: Outcome
+) -> None:
+    tables = {row[0] for row in sample.query("select table_name from duckdb_tables()")}
+    assert tables == {
+        "customer_consent",
+        "customer_purchases",
+        "customer_redirects",
+        "customer_retention",
+        "customer_segments",
+        "customer_sources",
+        "customers",
+        "orders",
+    }
+    for table in tables:
+        parquet = sample.home / "current" / "parquet" / f"{table}.parquet"
+        counted = duckdb.sql(f"select count(*) from read_parquet('{parquet}')").fetchone()
+        assert counted == sample.query(f"select count(*) from marts.{table}")[0]
+        assert counted == (manifest(sample)["tables"][table]["row_count"],)
+
+
+def test_every_record_of_a_person_belongs_to_exactly_one_customer(
+    sample: Installation, first_run: Outcome
+) -> None:
+    records = {
+        row[0]
+        for row in duckdb.sql(
+            f"select source_record_id from read_csv('{TRUTH}', all_varchar = true)"
+            " where source_record_id not like 'web:%'"
+        ).fetchall()
+    }
+    listed = sample.query(
+        "select source_record_id from marts.customer_sources where record_type <> 'visitor'"
+    )
+    assert len(listed) == len(set(listed))
+    assert {row[0] for row in listed} == records
+
+
+def test_exact_evidence_joins_few_strangers(sample: Installation, first_run: Outcome) -> None:
+    """Pairs of records in one customer that are one person: precision; the other way: recall."""
+    sample_marts = sample.home / "current" / "parquet" / "customer_sources.parquet"
+    found = duckdb.sql(
+        f"""
+        with joined as (
+            select truth.person_id, sources.customer_id
+            from read_csv('{TRUTH}', all_varchar = true) as truth
+            inner join read_parquet('{sample_marts}') as sources using (source_record_id)
+            where sources.record_type <> 'visitor'
+        ),
+        counted as (
+            select
+                (select sum(n * (n - 1) / 2)
+                    from (select count(*) as n from joined group by all)) as both,
+                (select sum(n * (n - 1) / 2)
+                    from (select count(*) as n from joined group by customer_id)) as claimed,
+                (select sum(n * (n - 1) / 2)
+                    from (select count(*) as n from joined group by person_id)) as true_pairs
+        )
+        select both / claimed, both / true_pairs from counted
+        """
+    ).fetchone()
+    assert found is not None
+    precision, recall = found
+    assert precision > 0.98
+    assert recall > 0.6
+
+
+def test_money_in_the_marts_equals_money_landed(sample: Installation, first_run: Outcome) -> None:
+    with duckdb.connect(str(sample.settings.working_database), read_only=True) as connection:
+        landed = connection.execute(
+            """
+            with newest as (
+                select currency_code, total_amount, refunded_amount from raw.shop__orders
+                qualify row_number() over (
+                    partition by order_id order by updated_at::timestamptz desc, _source_file desc
+                ) = 1
+                union all
+                select currency_code, total_amount, refunded_amount from raw.pos__receipts
+                qualify row_number() over (
+                    partition by receipt_id order by _source_file desc
+                ) = 1
+            )
+            select
+                currency_code,
+                sum(total_amount::decimal(18, 4)),
+                sum(total_amount::decimal(18, 4) - coalesce(refunded_amount::decimal(18, 4), 0))
+            from newest group by 1 order by 1
+            """
+        ).fetchall()
+    assert landed == sample.query(
+        "select currency_code, sum(total_amount), sum(net_amount) from marts.orders"
+        " group by 1 order by 1"
+    )
+
+
+def test_each_golden_value_is_what_the_named_record_says(
+    sample: Installation, first_run: Outcome
+) -> None:
+    published = sample.query(
+        "select email_source_record_id, email from marts.customers where email is not null"
+    )
+    with duckdb.connect(str(sample.settings.working_database), read_only=True) as connection:
+        records = dict(
+            connection.execute(
+                "select source_record_id, email from identity.int_records_normalised"
+            ).fetchall()
+        )
+    assert published
+    assert all(records[record] == email for record, email in published)
+
+
+def test_the_same_run_again_lands_nothing_and_keeps_identical_hashes(
+    sample: Installation, first_run: Outcome
+) -> None:
+    before = manifest(sample)
+    again = sample.run()
+    assert "0 new, 0 repeated" in again.output
+    assert "identical hashes" in again.output
+    assert manifest(sample) == before
+
+
+def test_a_rebuild_from_the_same_inputs_has_the_same_content_hashes(
+    sample: Installation, first_run: Outcome
+) -> None:
+    before = manifest(sample)
+    sample.run("--rebuild")
+    after = manifest(sample)
+    assert after["release_id"] != before["release_id"]
+    assert after["content_hash"] == before["content_hash"]
+    assert after["tables"] == before["tables"]
+
+
+def test_a_lost_working_database_is_rebuilt_with_the_same_customer_ids(
+    sample: Installation, first_run: Outcome
+) -> None:
+    before = sample.customers()
+    sample.settings.working_database.unlink()
+    sample.run("--rebuild")
+    assert sample.customers() == before
+
+
+def test_a_rollback_shows_readers_the_release_before(
+    sample: Installation, first_run: Outcome
+) -> None:
+    newest = manifest(sample)["release_id"]
+    outcome = sample.warehouse("rollback")
+    assert outcome.exit_code == 0, outcome.output
+    assert manifest(sample)["release_id"] < newest
+    sample.warehouse("rollback", "--to", newest)
+    assert manifest(sample)["release_id"] == newest
+    assert newest in sample.warehouse("releases").output
+
+
+def test_a_refused_file_stops_the_run_and_readers_keep_the_last_release(
+    sample: Installation, first_run: Outcome
+) -> None:
+    before = manifest(sample)
+    bad = sample.landing / "crm" / "contacts" / "without_key.csv"
+    bad.write_text("name\nJane\n", encoding="utf-8")
+    try:
+        outcome = sample.warehouse("run")
+    finally:
+        bad.unlink()
+    assert outcome.exit_code == 1
+    assert "without_key.csv" in outcome.output
+    assert "contact_id" in outcome.output
+    assert "Nothing was released" in outcome.output
+    assert manifest(sample) == before
+
+
+def test_a_second_run_at_the_same_time_is_told_to_wait(
+    sample: Installation, first_run: Outcome
+) -> None:
+    with only_one_run(sample.settings):
+        outcome = sample.warehouse("run")
+    assert outcome.exit_code == 1
+    assert "Another run" in outcome.output
+
+
+def test_dbt_build_works_alone_on_landed_data(sample: Installation, first_run: Outcome) -> None:
+    """Models, data tests and unit tests, as an analytics engineer runs them."""
+    import os
+    import subprocess
+    import sys
+
+    finished = subprocess.run(
+        [str(Path(sys.executable).parent / "dbt"), "build", "--target-path", sample.home / "dbt"],
+        cwd=PROJECT_ROOT / "dbt_project",
+        env=os.environ | {"WAREHOUSE_HOME": str(sample.home), "WAREHOUSE_AS_OF": "2026-06-30"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert "ERROR=0" in finished.stdout

@@ -1,0 +1,90 @@
+"""Landings with few or odd sources: the house stands, or says in one sentence why not."""
+
+import pytest
+
+from tests.conftest import Installation
+
+CONTACT = {
+    "contact_id": "C1",
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "email": "jane@shop.test",
+    "updated_at": "2026-05-01T10:00:00+02:00",
+}
+
+
+def test_a_landing_with_only_contacts_is_released(installation: Installation) -> None:
+    installation.write("crm/contacts", "a.csv", [CONTACT, CONTACT | {"contact_id": "C2"}])
+    installation.run()
+    assert installation.query("select count(*), max(email) from marts.customers") == [
+        (1, "jane@shop.test")
+    ]
+    assert installation.query("select count(*) from marts.orders") == [(0,)]
+
+
+def test_a_landing_with_only_the_shop_is_released_and_orders_alone_make_customers(
+    installation: Installation,
+) -> None:
+    order = {"currency_code": "EUR", "total_amount": "10.00", "ordered_at": "2026-06-01T08:00:00Z"}
+    installation.write("shop/customers", "a.csv", [{"customer_id": "42", "email": "a@shop.test"}])
+    installation.write(
+        "shop/orders",
+        "a.csv",
+        [
+            order | {"order_id": "1", "customer_id": "42"},
+            order | {"order_id": "2", "email": "A@shop.test "},
+            order | {"order_id": "3", "customer_id": "43", "email": "b@shop.test"},
+        ],
+    )
+    installation.run()
+    customers = installation.customers()
+    assert set(customers) == {"shop:42", "shop:order:2", "shop:43"}
+    assert customers["shop:42"] == customers["shop:order:2"] != customers["shop:43"]
+    assert installation.query(
+        "select sum(reporting_net_amount), sum(purchase_count) from marts.customers"
+    ) == [(30, 3)]
+
+
+@pytest.mark.parametrize("text", ["contact_id,email\n", "contact_id,email"])
+def test_a_landing_of_headers_only_releases_nothing_and_says_so(
+    installation: Installation, text: str
+) -> None:
+    (installation.landing / "crm" / "contacts").mkdir(parents=True)
+    (installation.landing / "crm" / "contacts" / "a.csv").write_text(text, encoding="utf-8")
+    outcome = installation.warehouse("run")
+    assert outcome.exit_code == 1
+    assert "Nothing was released" in outcome.output
+    assert not (installation.home / "current").exists()
+
+
+def test_a_landing_that_is_not_there_is_named(installation: Installation) -> None:
+    installation.landing.rmdir()
+    outcome = installation.warehouse("run")
+    assert outcome.exit_code == 1
+    assert str(installation.landing) in outcome.output
+    assert "WAREHOUSE_LANDING" in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_a_setting_that_does_not_fit_is_named(installation: Installation) -> None:
+    outcome = installation.warehouse("run", as_of="yesterday")
+    assert outcome.exit_code == 2
+    assert "WAREHOUSE_AS_OF='yesterday'" in outcome.output
+
+
+def test_one_bad_line_is_a_reject_and_the_rest_is_released(installation: Installation) -> None:
+    installation.write(
+        "crm/contacts", "a.csv", [CONTACT, CONTACT | {"contact_id": "C2", "birth_date": "1990-13-01"}]
+    )
+    outcome = installation.run()
+    assert "1 of 2 lines rejected" in outcome.output
+    assert installation.customers().keys() == {"crm:C1"}
+
+
+def test_the_newest_version_wins_also_when_it_comes_first(installation: Installation) -> None:
+    newer = CONTACT | {"last_name": "Roe", "updated_at": "2026-06-01T00:00:00Z"}
+    installation.write("crm/contacts", "a.csv", [newer])
+    installation.run()
+    installation.write("crm/contacts", "b.csv", [CONTACT])
+    installation.run()
+    assert installation.query("select last_name from marts.customers") == [("Roe",)]
