@@ -52,6 +52,9 @@ format: .venv/dev ## let ruff and sqlfluff write the layout
 sample: .venv/run ## generate the embedded sample anew (the same bytes)
 	.venv/bin/python seeds/generate.py --sample
 
+sources: .venv/run ## write docs/sources.md anew from the declared feeds
+	.venv/bin/python -m orchestration.landing.contract
+
 bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
 	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
 
@@ -82,4 +85,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rollback releases dev test lint format sample bench-run lock clean
+.PHONY: help run rollback releases dev test lint format sample sources bench-run lock clean

@@ -77,7 +77,8 @@ def build(suite: Suite) -> gx.ExpectationSuite:
                 )
             )
         except (pydantic.ValidationError, TypeError, ValueError) as error:
-            raise SuiteError(f"{check.place}: GX does not take it: {error}. Correct it.") from error
+            complaint = " ".join(str(error).split())
+            raise SuiteError(f"{check.place}: GX does not take it: {complaint}") from error
     built = gx.ExpectationSuite(name=suite.table, expectations=expectations)
     if len(built.expectations) != len(suite.checks):
         raise SuiteError(

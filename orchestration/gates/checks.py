@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
-from orchestration.gates import CheckResult, GateError, GateResult, SuiteError, run_gate
+from orchestration.gates import (
+    LAYERS,
+    CheckResult,
+    GateError,
+    GateResult,
+    SuiteError,
+    build_data_docs,
+    run_gate,
+)
 from orchestration.run import Warehouse, log
 
 # A check that speaks of no asset of its layer (raw.files, a query over several tables) is shown on
@@ -37,6 +45,8 @@ def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
                 result = run_gate(layer, warehouse.settings)
             except (SuiteError, GateError) as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
+            if layer == LAYERS[-1] or not result.passed:
+                log.info("Data Docs: %s", build_data_docs(warehouse.settings))
             for sentence in result.summary[1:]:
                 log.warning(sentence)
             warehouse.record.gates = [

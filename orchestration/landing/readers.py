@@ -189,7 +189,7 @@ def check_unchanged(file: LandedFile) -> None:
 def sieve(file: LandedFile, found: Scan, clean: Path, reject: Callable[[Reject], None]) -> Sieved:
     """Write the good lines of a text file to `clean`, and hand every other one to `reject`.
 
-    The clean copy of a CSV file has the header, LF line breaks, and every quote, delimiter or line
+    The clean copy of a CSV file has a header, LF line breaks, and every quote, delimiter or line
     break inside a field properly quoted. Raises RefusedError when most of the lines that are not
     plain ASCII are not UTF-8 either, for then the file is in another encoding.
     """
@@ -680,8 +680,10 @@ def _sieve_csv(
     sieved = Sieved()
     delimiter = found.delimiter.encode()
     width = len(found.names)
-    is_header = True
-    for record in _csv_records(stream, found.delimiter):
+    records = _csv_records(stream, found.delimiter)
+    next(records)  # the header, which the scan has read
+    out.write(delimiter.join(b"c%d" % position for position in range(width)) + _LF)
+    for record in records:
         number = record.line_number
         problem = record.problem or encoding.problem(number, record.text)
         if not problem:
@@ -709,10 +711,7 @@ def _sieve_csv(
                 line = b'""\n'
         out.write(line)
         sieved.longest_line = max(sieved.longest_line, len(line))
-        if is_header:
-            is_header = False
-        else:
-            sieved.line_numbers.append(number)
+        sieved.line_numbers.append(number)
     return sieved
 
 

@@ -291,7 +291,7 @@ def _close_candidate(settings: Settings, staging: Release) -> str:
 
 
 def _convert_candidate(settings: Settings, staging: Release) -> None:
-    """Write the candidate's rows again in the older format, 20 times slower than copying it."""
+    """Write the rows again in the older format: 1.6 CPU s per million, a copy takes 0.02."""
     with _connect(settings, staging) as connection:
         connection.execute(
             f"attach {_literal(settings.candidate_database)} as candidate (read_only)"
@@ -330,7 +330,7 @@ def _seal_files(folder: Path) -> dict[str, File]:
 
 
 def _seal(path: Path) -> File:
-    """Take every right to write, flush to disk, and hash: 6 ms per 100 MB."""
+    """Take every right to write, flush to disk, and hash: 0.1 s per 100 MB."""
     path.chmod(path.stat().st_mode & 0o444)
     _flush(path)
     return _read_file(path)
