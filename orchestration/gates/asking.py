@@ -17,6 +17,11 @@ from great_expectations.core import (
     ExpectationValidationResult,
     expectationSuiteValidationResultSchema,
 )
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import (
     get_expectation_impl,
@@ -90,17 +95,25 @@ def build(suite: Suite) -> gx.ExpectationSuite:
 @contextmanager
 def opened_datasource(settings: Settings, attached: Attached) -> Iterator[DuckDBDatasource]:
     """Open the databases read-only for the block, in a context that leaves no files."""
-    context: Any = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    configuration = DataContextConfig(
+        # With its defaults an ephemeral context leaves a folder in /tmp behind, each time.
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    context: Any = gx.get_context(mode="ephemeral", project_config=configuration)
     # GX writes the whole context out as YAML after each new table, here to nowhere: a sixth of a
     # gate's time.
     context._save_project_config = lambda: None
-    datasource: DuckDBDatasource = context.data_sources.add_or_update_duckdb(
-        name="warehouse",
-        connection_string=f"duckdb:///{settings.working_database}",
-        attached=dict(attached),
-        options={"threads": str(settings.threads), "memory_limit": settings.memory_limit},
-    )
+    try:
+        datasource: DuckDBDatasource = context.data_sources.add_or_update_duckdb(
+            name="warehouse",
+            connection_string=f"duckdb:///{settings.working_database}",
+            attached=dict(attached),
+            options={"threads": str(settings.threads), "memory_limit": settings.memory_limit},
+        )
+    except Exception as error:
+        raise GateError(f"{settings.working_database}: cannot be opened: {error}") from error
     try:
         yield datasource
     finally:

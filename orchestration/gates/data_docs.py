@@ -36,8 +36,8 @@ h1, h2, h3, h4, h5, h6 { line-height: 1.25; margin: 1.2rem 0 .4rem; }
 a { color: #0550ae; }
 .passed, .text-success { color: #1a7f37; }
 .failed, .text-danger { color: #cf222e; font-weight: 600; }
-.text-success::before { content: "passed"; }
-.text-danger::before { content: "failed"; }
+td .text-success::before { content: "passed"; }
+td .text-danger::before { content: "failed"; }
 .card, .modal, .collapse, a[data-toggle], .btn, nav { display: none; }
 """
 

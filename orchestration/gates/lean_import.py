@@ -8,8 +8,10 @@ that load on first use. Another 0.5 s is garbage collection over objects that al
 
 import gc
 import importlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -24,28 +26,31 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)
 
 
 @contextmanager
-def _deferring(*names: str) -> Iterator[None]:
+def deferring(*names: str) -> Iterator[None]:
     """Let `import name` inside the block return a stand-in; outside the block nothing is changed.
 
     A module that is loaded already stays as it is.
     """
-    deferred = [name for name in names if name not in sys.modules]
-    for name in deferred:
+    stand_ins = {name: _Deferred(name) for name in names if name not in sys.modules}
+    for name, stand_in in stand_ins.items():
         parent, _, child = name.rpartition(".")
-        sys.modules[name] = stand_in = _Deferred(name)
         if parent:
             setattr(importlib.import_module(parent), child, stand_in)
+        sys.modules[name] = stand_in
     try:
         yield
     finally:
-        for name in deferred:
-            del sys.modules[name]
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
             parent, _, child = name.rpartition(".")
-            if parent:
+            if parent and getattr(sys.modules[parent], child, None) is stand_in:
                 delattr(sys.modules[parent], child)
 
 
@@ -71,5 +76,11 @@ def lean_import() -> Iterator[None]:
     """
     # Read by GX at import: it would send usage events to its maker otherwise.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with _without_garbage_collection(), _deferring(*RARELY_USED):
-        yield
+    shown_by = warnings.showwarning
+    try:
+        with _without_garbage_collection(), deferring(*RARELY_USED):
+            yield
+    finally:
+        if warnings.showwarning is not shown_by:
+            # GX sends the warnings of the whole process to a log that nobody reads
+            logging.captureWarnings(False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestration.landing.column_types import expectation
 from orchestration.landing.feeds import FEEDS, Column, ColumnType, Feed
-from orchestration.landing.readers import LINE_LIMIT
+from orchestration.landing.records import LINE_LIMIT
 from orchestration.settings import PROJECT_ROOT
 
 CONTRACT_PATH = PROJECT_ROOT / "docs" / "sources.md"
@@ -25,7 +25,7 @@ Put files below `$WAREHOUSE_LANDING` as `<source>/<things>/<any name>`, for exam
 
 | format | file name | what it must be |
 |---|---|---|
-| CSV | `.csv`, `.tsv`, `.csv.gz` | UTF-8, a header, delimiter comma, semicolon, tab or bar, quoting as in RFC 4180 |
+| CSV | `.csv`, `.tsv`, `.csv.gz` | UTF-8, header, delimiter `,` `;` tab or bar, RFC 4180 quotes |
 | JSON lines | `.jsonl`, `.ndjson`, `.json`, `.jsonl.gz` | UTF-8, one flat object a line |
 | Parquet | `.parquet` | flat columns of any type |
 

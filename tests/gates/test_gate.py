@@ -267,6 +267,18 @@ def test_neither_results_nor_documents_nor_data_docs_hold_a_cell(empty: Settings
     assert not any(SECRET in file.read_text(encoding="utf-8") for file in written)
 
 
+def test_a_gate_leaves_no_file_outside_its_home(
+    empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+    run_gate("staging", empty, prepare(empty, PASSING))
+
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_reason_that_a_query_gives_is_shown_up_to_five_times(empty: Settings) -> None:
     suites = prepare(
         empty,
