@@ -29,8 +29,9 @@
 {% macro phone_e164(phone, digits, plan) -%}
     case
         when length({{ digits }}) < 7 then null
-        -- 0000000, 1111111: somebody had to fill the field
+        -- 0000000, 123456789: somebody had to fill the field
         when replace(right({{ digits }}, 7), right({{ digits }}, 1), '') = '' then null
+        when contains({{ digits }}, '12345678') then null
         when trim({{ phone }}, ' (') like '+%'
             then case when length({{ digits }}) <= 15 then '+' || {{ digits }} end
         when starts_with({{ digits }}, {{ plan }}.international_prefix)

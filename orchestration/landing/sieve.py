@@ -124,7 +124,10 @@ def locate_lines(file: LandedFile, found: Scan, numbers: Iterator[int]) -> Itera
             stream = cast(BinaryIO, io.BufferedReader(CrAsLf(stream)))
         skip_bom(stream)
         records = (
-            ((record.line_number, record.text) for record in csv_records(stream, found.delimiter))
+            (
+                (record.line_number, record.text)
+                for record in csv_records(stream, found.delimiter, len(found.names))
+            )
             if file.format is Format.CSV
             else ((number, line) for number, line, _ in numbered_lines(stream))
         )
@@ -186,13 +189,13 @@ def _sieve_csv(
     sieved = Sieved()
     delimiter = found.delimiter.encode()
     width = len(found.names)
-    records = csv_records(stream, found.delimiter)
+    records = csv_records(stream, found.delimiter, len(found.names))
     next(records)  # the header, which the scan has read
     out.write(delimiter.join(b"c%d" % position for position in range(width)) + LF)
     for record in records:
         number = record.line_number
         problem = record.problem or encoding.problem(number, record.text)
-        if not problem:
+        if not problem and not record.is_proper:
             if record.values is None:
                 count = record.text.count(delimiter) + 1
             else:
@@ -214,7 +217,7 @@ def _sieve_csv(
             )
             sieved.rejected_count += 1
             continue
-        if record.values is None and CR not in without_break(record.text):
+        if record.is_proper or (record.values is None and CR not in without_break(record.text)):
             line = without_break(record.text) + LF
         else:
             values = record.fields(found.delimiter)

@@ -1,5 +1,5 @@
 -- Grain: one row per e-mail address that is not the address of one person.
--- Two first names that cannot be one person's make it a household's; those not listed are personal.
+-- Two first names that no one person has make it a household's; personal ones are not listed.
 with named_records as (
     select distinct
         email,
@@ -18,8 +18,11 @@ addresses as (
     where email is not null
 ),
 
-role_addresses as (
-    select distinct addresses.email
+suppressed_addresses as (
+    select
+        addresses.email,
+        -- a role address still has people behind it; a placeholder or test account has nobody
+        bool_and(suppressed_values.reason = 'role address') as has_people
     from addresses
     inner join suppressed_values
         on (
@@ -30,6 +33,7 @@ role_addresses as (
             suppressed_values.value_type = 'email_domain'
             and split_part(addresses.email, '@', 2) = suppressed_values.value
         )
+    group by addresses.email
 ),
 
 names_per_address as (
@@ -73,15 +77,16 @@ household_addresses as (
 select
     addresses.email,
     case
-        when role_addresses.email is not null then 'role'
+        when suppressed_addresses.has_people then 'role'
+        when suppressed_addresses.email is not null then 'placeholder'
         when crowded_addresses.email is not null then 'crowded'
         else 'household'
     end as email_type
 from addresses
-left join role_addresses on addresses.email = role_addresses.email
+left join suppressed_addresses on addresses.email = suppressed_addresses.email
 left join crowded_addresses on addresses.email = crowded_addresses.email
 left join household_addresses on addresses.email = household_addresses.email
 where
-    role_addresses.email is not null
+    suppressed_addresses.email is not null
     or crowded_addresses.email is not null
     or household_addresses.email is not null

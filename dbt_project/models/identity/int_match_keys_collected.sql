@@ -1,5 +1,5 @@
 -- Grain: one row per record and piece of exact evidence; records with an equal key are one person.
--- A phone counts only with the name, and so does an e-mail that several people use.
+-- A phone counts only with the name, so does an e-mail that several use; a placeholder never.
 with records as (
     select * from {{ ref('int_records_normalised') }}
 ),
@@ -31,6 +31,7 @@ shared_email_keys as (
         end as key_value
     from records
     inner join shared_emails on records.email = shared_emails.email
+    where shared_emails.email_type <> 'placeholder'
 ),
 
 phone_keys as (

@@ -16,7 +16,6 @@ presence as (
     select
         customer_id,
         count(*) as record_count,
-        count(distinct source) as source_count,
         bool_or(source = 'crm') as is_in_crm,
         bool_or(source = 'shop') as is_in_shop,
         bool_or(source = 'pos') as is_in_pos,
@@ -51,7 +50,11 @@ select
     golden_records.company,
     golden_records.company_source_record_id,
     presence.record_count,
-    presence.source_count,
+    -- a distinct count over all records costs more than the rest of this model
+    cast(presence.is_in_crm as bigint) + cast(presence.is_in_shop as bigint)
+    + cast(presence.is_in_pos as bigint) + cast(presence.is_in_web as bigint)
+    + cast(presence.is_in_support as bigint) + cast(presence.is_in_mailing as bigint)
+    + cast(presence.is_in_surveys as bigint) as source_count,
     presence.is_in_crm,
     presence.is_in_shop,
     presence.is_in_pos,

@@ -1,7 +1,7 @@
 -- Grain: one row per CRM contact.
 -- A contact deleted in the CRM stays here, flagged; identity leaves it out.
-with exported as (
-    select * from {{ source('crm', 'contacts') }}
+with newest_per_contact as (
+    {{ newest_versions(source('crm', 'contacts'), key='contact_id', cursor='updated_at') }}
 ),
 
 typed as (
@@ -12,7 +12,7 @@ typed as (
         last_name,
         email,
         phone,
-        cast(birth_date as date) as birth_date,
+        {{ calendar_date('birth_date') }} as birth_date,
         gender,
         national_id,
         street,
@@ -28,12 +28,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_contact as (
-    select * from typed
-    qualify {{ newest_version('contact_id', cursor='updated_at') }}
+    from newest_per_contact
 )
 
-select * from newest_per_contact
+select * from typed

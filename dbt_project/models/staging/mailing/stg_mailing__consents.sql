@@ -1,7 +1,7 @@
 -- Grain: one row per consent event.
 -- An event speaks for an e-mail address or a phone number, not yet for a person.
-with exported as (
-    select * from {{ source('mailing', 'consents') }}
+with newest_per_consent as (
+    {{ newest_versions(source('mailing', 'consents'), key='consent_id') }}
 ),
 
 typed as (
@@ -16,12 +16,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_consent as (
-    select * from typed
-    qualify {{ newest_version('consent_id') }}
+    from newest_per_consent
 )
 
-select * from newest_per_consent
+select * from typed

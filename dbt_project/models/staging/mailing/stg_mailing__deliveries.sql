@@ -1,7 +1,7 @@
 -- Grain: one row per delivery event.
 -- An unsubscribe is a delivery event too; consent reads it as a withdrawal.
-with exported as (
-    select * from {{ source('mailing', 'deliveries') }}
+with newest_per_delivery as (
+    {{ newest_versions(source('mailing', 'deliveries'), key='delivery_id') }}
 ),
 
 typed as (
@@ -15,12 +15,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_delivery as (
-    select * from typed
-    qualify {{ newest_version('delivery_id') }}
+    from newest_per_delivery
 )
 
-select * from newest_per_delivery
+select * from typed

@@ -1,7 +1,9 @@
 -- Grain: one row per subscriber.
 -- A subscription is not consent; consent comes only from consent events.
-with exported as (
-    select * from {{ source('mailing', 'subscribers') }}
+with newest_per_subscriber as (
+    {{ newest_versions(
+        source('mailing', 'subscribers'), key='subscriber_id', cursor='updated_at'
+    ) }}
 ),
 
 typed as (
@@ -16,12 +18,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_subscriber as (
-    select * from typed
-    qualify {{ newest_version('subscriber_id', cursor='updated_at') }}
+    from newest_per_subscriber
 )
 
-select * from newest_per_subscriber
+select * from typed

@@ -1,7 +1,7 @@
 -- Grain: one row per till member.
 -- Members give a postcode but neither street nor country.
-with exported as (
-    select * from {{ source('pos', 'members') }}
+with newest_per_member as (
+    {{ newest_versions(source('pos', 'members'), key='member_id', cursor='updated_at') }}
 ),
 
 typed as (
@@ -12,19 +12,14 @@ typed as (
         last_name,
         email,
         phone,
-        cast(birth_date as date) as birth_date,
+        {{ calendar_date('birth_date') }} as birth_date,
         postcode,
         {{ utc('joined_at') }} as joined_at,
         {{ utc('updated_at') }} as updated_at,
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_member as (
-    select * from typed
-    qualify {{ newest_version('member_id', cursor='updated_at') }}
+    from newest_per_member
 )
 
-select * from newest_per_member
+select * from typed

@@ -1,7 +1,7 @@
 -- Grain: one row per till receipt.
 -- A receipt without member was paid by nobody we know: money without a customer.
-with exported as (
-    select * from {{ source('pos', 'receipts') }}
+with newest_per_receipt as (
+    {{ newest_versions(source('pos', 'receipts'), key='receipt_id') }}
 ),
 
 typed as (
@@ -18,12 +18,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_receipt as (
-    select * from typed
-    qualify {{ newest_version('receipt_id') }}
+    from newest_per_receipt
 )
 
-select * from newest_per_receipt
+select * from typed

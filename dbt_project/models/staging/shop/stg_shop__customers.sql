@@ -1,7 +1,7 @@
 -- Grain: one row per shop account.
 -- The newest version by `updated_at` wins, however late it was landed.
-with exported as (
-    select * from {{ source('shop', 'customers') }}
+with newest_per_account as (
+    {{ newest_versions(source('shop', 'customers'), key='customer_id', cursor='updated_at') }}
 ),
 
 typed as (
@@ -21,12 +21,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_account as (
-    select * from typed
-    qualify {{ newest_version('account_id', cursor='updated_at') }}
+    from newest_per_account
 )
 
-select * from newest_per_account
+select * from typed

@@ -1,14 +1,14 @@
 -- Grain: one row per line of a web shop order.
 -- Lines carry no cursor: the version landed last wins.
-with exported as (
-    select * from {{ source('shop', 'order_lines') }}
+with newest_per_line as (
+    {{ newest_versions(source('shop', 'order_lines'), key='order_id, line_number') }}
 ),
 
 typed as (
     select
         'shop:' || order_id as order_key,
         order_id,
-        cast(line_number as integer) as line_number,
+        {{ whole_number('line_number') }} as line_number,
         product_id,
         product_name,
         category,
@@ -17,12 +17,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_line as (
-    select * from typed
-    qualify {{ newest_version('order_id, line_number') }}
+    from newest_per_line
 )
 
-select * from newest_per_line
+select * from typed

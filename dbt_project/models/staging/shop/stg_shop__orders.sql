@@ -1,7 +1,7 @@
 -- Grain: one row per web shop order.
 -- A guest order (no account) is a record of a person of its own, `shop:order:<id>`.
-with exported as (
-    select * from {{ source('shop', 'orders') }}
+with newest_per_order as (
+    {{ newest_versions(source('shop', 'orders'), key='order_id', cursor='updated_at') }}
 ),
 
 typed as (
@@ -23,12 +23,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_order as (
-    select * from typed
-    qualify {{ newest_version('order_id', cursor='updated_at') }}
+    from newest_per_order
 )
 
-select * from newest_per_order
+select * from typed

@@ -1,7 +1,7 @@
 -- Grain: one row per support ticket.
 -- The requester is one text field here; identity takes it apart.
-with exported as (
-    select * from {{ source('support', 'tickets') }}
+with newest_per_ticket as (
+    {{ newest_versions(source('support', 'tickets'), key='ticket_id', cursor='updated_at') }}
 ),
 
 typed as (
@@ -19,17 +19,12 @@ typed as (
         {{ utc('opened_at') }} as opened_at,
         {{ utc('first_reply_at') }} as first_replied_at,
         {{ utc('solved_at') }} as solved_at,
-        cast(csat_score as integer) as csat_score,
+        {{ whole_number('csat_score') }} as csat_score,
         {{ utc('updated_at') }} as updated_at,
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_ticket as (
-    select * from typed
-    qualify {{ newest_version('ticket_id', cursor='updated_at') }}
+    from newest_per_ticket
 )
 
-select * from newest_per_ticket
+select * from typed

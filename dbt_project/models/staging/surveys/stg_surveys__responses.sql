@@ -1,7 +1,7 @@
 -- Grain: one row per survey response.
 -- Respondents give an e-mail or a phone, never a name.
-with exported as (
-    select * from {{ source('surveys', 'responses') }}
+with newest_per_response as (
+    {{ newest_versions(source('surveys', 'responses'), key='response_id') }}
 ),
 
 typed as (
@@ -11,19 +11,14 @@ typed as (
         email,
         phone,
         survey,
-        cast(nps_score as integer) as nps_score,
-        cast(csat_score as integer) as csat_score,
+        {{ whole_number('nps_score') }} as nps_score,
+        {{ whole_number('csat_score') }} as csat_score,
         comment,
         {{ utc('responded_at') }} as responded_at,
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_response as (
-    select * from typed
-    qualify {{ newest_version('response_id') }}
+    from newest_per_response
 )
 
-select * from newest_per_response
+select * from typed

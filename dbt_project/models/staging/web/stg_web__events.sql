@@ -1,7 +1,7 @@
 -- Grain: one row per web event.
 -- `account_id` is filled only while somebody was logged in.
-with exported as (
-    select * from {{ source('web', 'events') }}
+with newest_per_event as (
+    {{ newest_versions(source('web', 'events'), key='event_id') }}
 ),
 
 typed as (
@@ -22,12 +22,7 @@ typed as (
         _loaded_at,
         _source_file,
         _row_hash
-    from exported
-),
-
-newest_per_event as (
-    select * from typed
-    qualify {{ newest_version('event_id') }}
+    from newest_per_event
 )
 
-select * from newest_per_event
+select * from typed
