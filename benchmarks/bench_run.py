@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,7 @@ def main() -> None:
     second = run_warehouse(settings)
     bare = json.loads(
         subprocess.run(
-            [sys.executable, __file__, "--records", str(options.records), "--out", options.out]
-            + ["--bare"],
+            [sys.executable, __file__, "--bare", *sys.argv[1:]],
             check=True,
             capture_output=True,
             text=True,
@@ -72,12 +71,10 @@ def generate(landing: Path, records: int, out: Path) -> None:
         return
     unfinished = landing.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    subprocess.run(
-        [sys.executable, PROJECT_ROOT / "seeds" / "generate.py"]
-        + ["--out", unfinished, "--truth", out / f"truth-{records}"]
-        + ["--records", str(records), "--seed", str(SEED)],
-        check=True,
-    )
+    generator = [sys.executable, PROJECT_ROOT / "seeds" / "generate.py"]
+    wanted = ["--records", str(records), "--seed", str(SEED)]
+    places = ["--out", unfinished, "--truth", out / f"truth-{records}"]
+    subprocess.run([*generator, *wanted, *places], check=True)
     unfinished.rename(landing)
 
 
@@ -179,7 +176,10 @@ def bare_models(settings: Settings) -> Iterator[str]:
         if node["resource_type"] in ("seed", "model")
     }
     order = TopologicalSorter(
-        {name: [d for d in node["depends_on"]["nodes"] if d in nodes] for name, node in nodes.items()}
+        {
+            name: [other for other in node["depends_on"].get("nodes", []) if other in nodes]
+            for name, node in nodes.items()
+        }
     )
     for schema in ("reference", "staging", "identity", "release_candidate.marts"):
         yield f"create schema {schema}"
@@ -198,14 +198,18 @@ def seed_query(node: dict[str, Any]) -> str:
     types = node["config"].get("column_types") or {}
     declared = ", ".join(f"'{column}': '{type_}'" for column, type_ in types.items())
     path = (PROJECT_ROOT / "dbt_project" / node["original_file_path"]).resolve()
-    return f"select * from read_csv('{path}', header = true, types = {{{declared}}})"
+    types_option = f", types = {{{declared}}}" if declared else ""
+    return f"select * from read_csv('{path}', header = true{types_option})"
 
 
 def show(records: int, first: dict[str, Any], second: dict[str, Any], bare: list[Any]) -> None:
     """The table, as Markdown."""
     landed = first["record"].landing["new_row_count"]
     print(f"\n{records:,} records of people, {landed:,} rows landed")
-    print(f"{date.today()}, {os.cpu_count()} cores, DuckDB {duckdb.__version__}, ", end="")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, DuckDB {duckdb.__version__}, ",
+        end="",
+    )
     print(f"Python {platform.python_version()}\n")
     print(f"| {'stage':<22} | {'seconds':>8} | {'CPU s':>8} | {'peak MiB':>8} |")
     print(f"|{'-' * 24}|{'-' * 9}:|{'-' * 9}:|{'-' * 9}:|")

@@ -64,9 +64,7 @@ def prepare_dagster(settings: Settings) -> None:
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
     started = time.perf_counter()
-    console.print(
-        f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}"
-    )
+    console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     prepare_dagster(settings)
     _show_progress(started)
     from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415

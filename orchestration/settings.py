@@ -56,6 +56,7 @@ class Settings(BaseSettings):
 
     @property
     def releases(self) -> Path:
+        """Folder of the releases, oldest name first."""
         return self.home / "releases"
 
     @property

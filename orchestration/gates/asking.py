@@ -163,6 +163,10 @@ def as_document(outcome: ExpectationSuiteValidationResult) -> dict[str, Any]:
 def page(document: dict[str, Any]) -> str:
     """Render one suite's answers, as `ask` gave them and JSON kept them, as Data Docs HTML."""
     outcome = expectationSuiteValidationResultSchema.load(document)
+    for answer in outcome.results:
+        if "unexpected_percent" not in answer.result:
+            # A query counts offenders, not rows looked at; GX's page divides by the latter.
+            answer.result.pop("unexpected_count", None)
     html: str = _view().render(ValidationResultsPageRenderer().render(outcome))
     return html
 

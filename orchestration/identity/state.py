@@ -10,9 +10,7 @@ import duckdb
 
 _TABLES = {
     "customer_sources": "source_record_id varchar, customer_id varchar",
-    "customer_redirects": (
-        "customer_id varchar, current_customer_id varchar, redirected_on date"
-    ),
+    "customer_redirects": ("customer_id varchar, current_customer_id varchar, redirected_on date"),
 }
 
 

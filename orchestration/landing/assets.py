@@ -10,8 +10,13 @@ from orchestration.gates import void_gates
 from orchestration.identity.state import load_released_ids
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
 from orchestration.provenance import provenance
-from orchestration.release import Release, ReleaseError, current_release, read_manifest
-from orchestration.release import verify_release
+from orchestration.release import (
+    Release,
+    ReleaseError,
+    current_release,
+    read_manifest,
+    verify_release,
+)
 from orchestration.run import Warehouse, log
 
 

@@ -12,7 +12,15 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from orchestration.gates import void_gates
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
-from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, build, parse, target_folder
+from orchestration.transform.dbt import (
+    LAYERS,
+    BuiltNode,
+    TransformError,
+    build,
+    parse,
+    target_folder,
+)
+
 
 class Translator(DagsterDbtTranslator):
     """Asset keys are `<schema>/<model>`; a source table is `raw/<source>/<things>`."""
@@ -75,7 +83,9 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
     return assets
 
 
-def _materialized(node: BuiltNode, rows: Mapping[tuple[str, str], int]) -> dg.MaterializeResult[None]:
+def _materialized(
+    node: BuiltNode, rows: Mapping[tuple[str, str], int]
+) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         asset_key=dg.AssetKey([node.schema, node.name]),
         metadata={

@@ -74,7 +74,9 @@ def test_a_setting_that_does_not_fit_is_named(installation: Installation) -> Non
 
 def test_one_bad_line_is_a_reject_and_the_rest_is_released(installation: Installation) -> None:
     installation.write(
-        "crm/contacts", "a.csv", [CONTACT, CONTACT | {"contact_id": "C2", "birth_date": "1990-13-01"}]
+        "crm/contacts",
+        "a.csv",
+        [CONTACT, CONTACT | {"contact_id": "C2", "birth_date": "1990-13-01"}],
     )
     outcome = installation.run()
     assert "1 of 2 lines rejected" in outcome.output
