@@ -71,9 +71,9 @@ def generate(landing: Path, records: int, out: Path) -> None:
         return
     unfinished = landing.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    generator = [sys.executable, PROJECT_ROOT / "seeds" / "generate.py"]
+    generator: list[str | Path] = [sys.executable, PROJECT_ROOT / "seeds" / "generate.py"]
     wanted = ["--records", str(records), "--seed", str(SEED)]
-    places = ["--out", unfinished, "--truth", out / f"truth-{records}"]
+    places: list[str | Path] = ["--out", unfinished, "--truth", out / f"truth-{records}"]
     subprocess.run([*generator, *wanted, *places], check=True)
     unfinished.rename(landing)
 
@@ -102,7 +102,10 @@ def run_bare(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # The compiled SQL names its databases, so the files must bear the same names.
-    connection = duckdb.connect(str(folder / settings.working_database.name))
+    connection = duckdb.connect(
+        str(folder / settings.working_database.name),
+        config={"storage_compatibility_version": "latest"},
+    )
     connection.execute("set TimeZone = 'UTC'")
     connection.execute(f"set memory_limit = '{settings.memory_limit}'")
     connection.execute(f"set threads = {settings.threads}")
@@ -206,11 +209,8 @@ def show(records: int, first: dict[str, Any], second: dict[str, Any], bare: list
     """The table, as Markdown."""
     landed = first["record"].landing["new_row_count"]
     print(f"\n{records:,} records of people, {landed:,} rows landed")
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, DuckDB {duckdb.__version__}, ",
-        end="",
-    )
-    print(f"Python {platform.python_version()}\n")
+    versions = f"DuckDB {duckdb.__version__}, Python {platform.python_version()}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}\n")
     print(f"| {'stage':<22} | {'seconds':>8} | {'CPU s':>8} | {'peak MiB':>8} |")
     print(f"|{'-' * 24}|{'-' * 9}:|{'-' * 9}:|{'-' * 9}:|")
     for stage in first["record"].stages:
@@ -226,6 +226,9 @@ def show(records: int, first: dict[str, Any], second: dict[str, Any], bare: list
         f"\nwhole run / bare script: {first['seconds'] / seconds:.2f} wall, "
         f"{first['cpu_seconds'] / cpu_seconds:.2f} CPU"
     )
+    landing, bare_reading = first["record"].stages[0].seconds, bare[0]["seconds"]
+    without = (first["seconds"] - landing) / (seconds - bare_reading)
+    print(f"without reading the files on either side: {without:.2f} wall")
 
 
 def line(name: str, seconds: float, cpu_seconds: float, peak_mib: int | None = None) -> None:

@@ -71,6 +71,8 @@ def phone_plans() -> Iterable[tuple[str, int, str, str, int, int]]:
     """One row per country: how a national number becomes an international one."""
     for region in sorted(SUPPORTED_REGIONS):
         plan = PhoneMetadata.metadata_for_region(region)
+        if plan is None or plan.general_desc is None or plan.country_code is None:
+            raise RuntimeError(f"phonenumbers has no plan for {region}")
         lengths = [length for length in plan.general_desc.possible_length if length > 0]
         international_prefix = plan.international_prefix or ""
         yield (

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.cli import main
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.dbt import parse, target_folder
 
 SAMPLE = PROJECT_ROOT / "seeds" / "landing"
 SAMPLE_AS_OF = "2026-06-30"
@@ -35,8 +37,6 @@ class Installation:
 
     def warehouse(self, *arguments: str, as_of: str = SAMPLE_AS_OF) -> Outcome:
         """Run a verb of the `warehouse` command in this process: the libraries load only once."""
-        from orchestration.cli import main
-
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
             patch.setenv("WAREHOUSE_LANDING", str(self.landing))
@@ -79,8 +79,6 @@ class Installation:
 @pytest.fixture(scope="session")
 def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """dbt's parse of the project, copied into every home: 5 s once instead of each time."""
-    from orchestration.transform.dbt import parse, target_folder
-
     settings = Settings(home=tmp_path_factory.mktemp("parsed"))
     parse(settings)
     return target_folder(settings)
@@ -89,7 +87,7 @@ def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def new_installation(
     parsed_project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Installation]]:
+) -> Callable[[], Installation]:
     """Make installations with an empty landing."""
 
     def make() -> Installation:
@@ -98,7 +96,7 @@ def new_installation(
         shutil.copytree(parsed_project, folder / "home" / "dbt")
         return Installation(folder / "landing", folder / "home")
 
-    yield make
+    return make
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def _invoke(
             return dbtRunner(manifest=manifest).invoke(arguments)
         finally:
             # Otherwise the process keeps DuckDB's lock on the file after dbt has finished.
-            DuckDBConnectionManager.close_all_connections()
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

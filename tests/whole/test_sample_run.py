@@ -1,7 +1,10 @@
 """The embedded sample, from raw files to a release, and once more."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,10 +224,6 @@ def test_a_second_run_at_the_same_time_is_told_to_wait(
 
 def test_dbt_build_works_alone_on_landed_data(sample: Installation, first_run: Outcome) -> None:
     """Models, data tests and unit tests, as an analytics engineer runs them."""
-    import os
-    import subprocess
-    import sys
-
     finished = subprocess.run(
         [str(Path(sys.executable).parent / "dbt"), "build", "--target-path", sample.home / "dbt"],
         cwd=PROJECT_ROOT / "dbt_project",

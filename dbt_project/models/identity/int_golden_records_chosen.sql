@@ -40,7 +40,10 @@ candidates as (
         ranked.*,
         -- a name with a missing half comes after every whole one
         {{ survivor_rank('name') }}
-        + case when ranked.first_name is null or ranked.last_name is null then 10000000000 else 0 end
+        + case
+            when ranked.first_name is null or ranked.last_name is null then 10000000000
+            else 0
+        end
             as name_rank,
         {{ survivor_rank('email') }} as email_rank,
         {{ survivor_rank('phone') }} as phone_rank,
