@@ -58,11 +58,13 @@ sources: .venv/run ## write docs/sources.md anew from the declared feeds
 bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
 	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
 
-lock: .venv/dev ## pin versions anew (needs uv)
-	uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
-	    --no-emit-index-url --no-strip-extras --no-annotate --no-header -q -o requirements.lock
-	uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes \
-	    --no-emit-index-url --no-strip-extras --no-annotate --no-header -q -o requirements-dev.lock
+lock: ## pin versions anew (needs uv)
+	$(LOCK) --extra dev -o requirements-dev.lock
+	$(LOCK) -c requirements-dev.lock -o requirements.lock
+
+# Hashes and names only: where packages come from is the machine's business.
+LOCK := uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-strip-extras --no-annotate --no-header
 
 clean: ## remove what was built; the warehouse in .warehouse stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dbt_project/target dbt_project/logs

@@ -31,7 +31,7 @@
         when length({{ digits }}) < 7 then null
         -- 0000000, 123456789: somebody had to fill the field
         when replace(right({{ digits }}, 7), right({{ digits }}, 1), '') = '' then null
-        when contains({{ digits }}, '12345678') then null
+        when ltrim({{ digits }}, '0') in ('1234567', '12345678', '123456789', '1234567890') then null
         when trim({{ phone }}, ' (') like '+%'
             then case when length({{ digits }}) <= 15 then '+' || {{ digits }} end
         when starts_with({{ digits }}, {{ plan }}.international_prefix)

@@ -1,0 +1,38 @@
+"""Promises of the repository itself."""
+
+import re
+import subprocess
+
+from orchestration.settings import PROJECT_ROOT
+from tests.conftest import SAMPLE_AS_OF
+
+
+def test_the_lock_files_pin_hashes_and_name_no_address() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (PROJECT_ROOT / name).read_text()
+        assert "://" not in text
+        pins = re.findall(r"^[a-z0-9.-]+(\[[a-z,]+\])?==\S+", text, re.MULTILINE)
+        assert len(pins) > 50
+        assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_what_a_run_installs_is_part_of_what_the_tests_install() -> None:
+    pins = [
+        set(re.findall(r"^\S+==\S+", (PROJECT_ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    ]
+    assert pins[0] < pins[1]
+
+
+def test_make_run_and_the_tests_speak_of_the_same_day_of_the_sample() -> None:
+    assert f"SAMPLE_AS_OF := {SAMPLE_AS_OF}" in (PROJECT_ROOT / "Makefile").read_text()
+
+
+def test_git_holds_no_database_and_no_large_file() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        path = PROJECT_ROOT / name
+        assert not name.endswith((".duckdb", ".wal", ".log")), name
+        assert not path.exists() or path.stat().st_size < 5_000_000, name
