@@ -28,6 +28,7 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.accuracy import pair_accuracy
 from orchestration.landing import FEEDS, Feed
 from orchestration.run import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
@@ -63,6 +64,9 @@ def main() -> None:
         ).stdout
     )
     show(options.records, first, second, bare)
+    truth = options.out / f"truth-{options.records}" / "truth.csv"
+    precision, recall = pair_accuracy(settings.current / "warehouse.duckdb", truth)
+    print(f"pairs of records: precision {precision:.3f}, recall {recall:.3f}")
 
 
 def generate(landing: Path, records: int, out: Path) -> None:

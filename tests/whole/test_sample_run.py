@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from benchmarks.accuracy import pair_accuracy
 from orchestration.run import only_one_run
 from orchestration.settings import PROJECT_ROOT
 from tests.conftest import SAMPLE, Installation, Outcome
@@ -82,32 +83,9 @@ def test_every_record_of_a_person_that_is_not_deleted_belongs_to_exactly_one_cus
 
 
 def test_exact_evidence_joins_few_strangers(sample: Installation, first_run: Outcome) -> None:
-    """Pairs of records in one customer that are one person: precision; the other way: recall."""
-    sample_marts = sample.home / "current" / "parquet" / "customer_sources.parquet"
-    found = duckdb.sql(
-        f"""
-        with joined as (
-            select truth.person_id, sources.customer_id
-            from read_csv('{TRUTH}', all_varchar = true) as truth
-            inner join read_parquet('{sample_marts}') as sources using (source_record_id)
-            where sources.record_type <> 'visitor'
-        ),
-        counted as (
-            select
-                (select sum(n * (n - 1) / 2)
-                    from (select count(*) as n from joined group by all)) as shared_pairs,
-                (select sum(n * (n - 1) / 2)
-                    from (select count(*) as n from joined group by customer_id)) as claimed,
-                (select sum(n * (n - 1) / 2)
-                    from (select count(*) as n from joined group by person_id)) as true_pairs
-        )
-        select shared_pairs / claimed, shared_pairs / true_pairs from counted
-        """
-    ).fetchone()
-    assert found is not None
-    precision, recall = found
-    assert precision > 0.98
-    assert recall > 0.6
+    precision, recall = pair_accuracy(sample.home / "current" / "warehouse.duckdb", TRUTH)
+    assert 0.98 < precision <= 1
+    assert 0.6 < recall <= 1
 
 
 def test_money_in_the_marts_equals_money_landed(sample: Installation, first_run: Outcome) -> None:
