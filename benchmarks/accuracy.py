@@ -8,9 +8,9 @@ import duckdb
 def pair_accuracy(warehouse: Path, truth: Path) -> tuple[float, float]:
     """Precision and recall over pairs of records, both 0-1.
 
-    warehouse: a published `warehouse.duckdb`. truth: CSV with source_record_id and person_id. A pair
-    is claimed when both records are in one customer and true when both are one person. Web visitors
-    are left out: they follow their account.
+    warehouse: a published `warehouse.duckdb`. truth: CSV with source_record_id and person_id. A
+    pair is claimed when both records are in one customer and true when both are one person. Web
+    visitors are left out: they follow their account.
     """
     pairs = "select sum(n * (n - 1) / 2) from (select count(*) as n from joined group by {columns})"
     with duckdb.connect(str(warehouse), read_only=True) as connection:

@@ -50,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = f"WAREHOUSE_{'_'.join(str(part) for part in problem['loc']).upper()}"
             console.print(f"{name}={problem['input']!r}: {problem['msg']}", markup=False)
         return 2
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        console.print(
+            f"WAREHOUSE_HOME={str(settings.home)!r}: the folder cannot be made ({error.strerror}); "
+            "name one that can be written",
+            markup=False,
+        )
+        return 2
     return action(settings, options)
 
 

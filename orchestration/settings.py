@@ -1,5 +1,6 @@
 """Settings of an installation, read from `WAREHOUSE_*` environment variables when asked for."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -31,13 +32,19 @@ class Settings(BaseSettings):
     )
     memory_limit: str = Field(
         default="8GiB",
-        pattern=r"^[1-9][0-9]*(\.[0-9]+)?\s?([KMGT]i?B)$",
         description="Most memory DuckDB may take before it spills to disk, for example `8GiB`.",
     )
     threads: int = Field(default=2, ge=1, le=256, description="Threads that DuckDB may use.")
     keep_releases: int = Field(
         default=7, ge=2, description="How many releases stay on disk, the current one included."
     )
+
+    @field_validator("memory_limit", mode="after")
+    @classmethod
+    def _memory_size(cls, text: str) -> str:
+        if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?\s?[KMGT]i?B", text):
+            raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
+        return text
 
     @field_validator("landing", "home", mode="after")
     @classmethod

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestration.cli import main
 from tests.conftest import Installation
 
 CONTACT = {
@@ -66,10 +67,22 @@ def test_a_landing_that_is_not_there_is_named(installation: Installation) -> Non
     assert "Traceback" not in outcome.output
 
 
-def test_a_setting_that_does_not_fit_is_named(installation: Installation) -> None:
-    outcome = installation.warehouse("run", as_of="yesterday")
-    assert outcome.exit_code == 2
-    assert "WAREHOUSE_AS_OF='yesterday'" in outcome.output
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WAREHOUSE_AS_OF", "yesterday"),
+        ("WAREHOUSE_THREADS", "0"),
+        ("WAREHOUSE_MEMORY_LIMIT", "lots"),
+        ("WAREHOUSE_KEEP_RELEASES", "1"),
+        ("WAREHOUSE_HOME", __file__),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert main(["run"]) == 2
+    assert f"{variable}={value!r}" in capsys.readouterr().out
 
 
 def test_one_bad_line_is_a_reject_and_the_rest_is_released(installation: Installation) -> None:
