@@ -1,5 +1,6 @@
 """Settings of an installation, read from `WAREHOUSE_*` environment variables when asked for."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -34,7 +35,12 @@ class Settings(BaseSettings):
         default="8GiB",
         description="Most memory DuckDB may take before it spills to disk, for example `8GiB`.",
     )
-    threads: int = Field(default=2, ge=1, le=256, description="Threads that DuckDB may use.")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 2,
+        ge=1,
+        le=256,
+        description="Threads that DuckDB may use; all cores unless set.",
+    )
     keep_releases: int = Field(
         default=7, ge=2, description="How many releases stay on disk, the current one included."
     )

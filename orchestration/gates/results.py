@@ -73,7 +73,7 @@ class CheckResult:
             found = f"observed {self.observed}" if self.observed is not None else "not as expected"
         parts = [f"[{self.severity}] {where}: {found} against {self.expectation}. {self.because}"]
         if self.reasons:
-            shown = "; ".join(self.reasons)
+            shown = "; ".join(reason.rstrip(".") for reason in self.reasons)
             more = (self.unexpected_count or 0) - len(self.reasons)
             parts.append(f"Found: {shown}{f'; and {more:,} more' if more > 0 else ''}.")
         if self.check.fix:

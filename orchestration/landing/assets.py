@@ -18,6 +18,7 @@ from orchestration.release import (
     verify_release,
 )
 from orchestration.run import Warehouse, log
+from orchestration.settings import Settings
 
 
 def feed_key(feed: Feed) -> dg.AssetKey:
@@ -55,16 +56,11 @@ def landing(
     """Read what is new in the landing; yields nothing, so nothing runs, when nothing changed."""
     settings = warehouse.settings
     with warehouse.stage("landing"):
-        release = _intact_release(warehouse)
-        with duckdb.connect(
-            str(settings.working_database),
-            config={
-                "memory_limit": settings.memory_limit,
-                "threads": settings.threads,
-                # Read by this DuckDB only; its text compression halves the CPU of a large load.
-                "storage_compatibility_version": "latest",
-            },
-        ) as connection:
+        try:
+            release = current_release(settings)
+        except ReleaseError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        with _working_database(settings) as connection:
             try:
                 report = land(
                     connection,
@@ -75,7 +71,7 @@ def landing(
                 )
             except LandingError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
-            load_released_ids(connection, release.database if release else None)
+            _load_ids(connection, release)
             inputs = provenance(settings, connection)["inputs"]
             unchanged = (
                 release is not None
@@ -105,13 +101,41 @@ def landing(
         )
 
 
-def _intact_release(warehouse: Warehouse) -> Release | None:
-    """The current release; a dangling link is told and then treated as no release."""
+def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Open or make the working database; all of it can be made again."""
     try:
-        return current_release(warehouse.settings)
-    except ReleaseError as error:
-        log.warning("%s", error)
-        return None
+        return duckdb.connect(
+            str(settings.working_database),
+            config={
+                "memory_limit": settings.memory_limit,
+                "threads": settings.threads,
+                # Read by this DuckDB only; its text compression halves the CPU of a large load.
+                "storage_compatibility_version": "latest",
+            },
+        )
+    except duckdb.Error as error:
+        raise dg.Failure(
+            description=(
+                f"The working database {settings.working_database} cannot be opened: {error}. "
+                "When no other program holds it, delete it: the next run makes it again from the "
+                "landing, and the customer ids come from the current release."
+            ),
+            allow_retries=False,
+        ) from error
+
+
+def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) -> None:
+    """Without the released ids every customer would be a new one, so this must not be skipped."""
+    try:
+        load_released_ids(connection, release.database if release else None)
+    except duckdb.Error as error:
+        raise dg.Failure(
+            description=(
+                f"The customer ids of the current release {release.id if release else ''} cannot "
+                f"be read: {error}. Go back to a release that is whole with `make rollback`."
+            ),
+            allow_retries=False,
+        ) from error
 
 
 def _keep(warehouse: Warehouse, release: Release) -> None:

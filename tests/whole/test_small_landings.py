@@ -85,6 +85,36 @@ def test_a_setting_that_does_not_fit_is_named(
     assert f"{variable}={value!r}" in capsys.readouterr().out
 
 
+def test_a_damaged_working_database_is_named_and_made_again_once_it_is_deleted(
+    installation: Installation,
+) -> None:
+    installation.write("crm/contacts", "a.csv", [CONTACT])
+    installation.run()
+    before = installation.customers()
+    damaged = installation.settings.working_database
+    damaged.write_bytes(b"not a database" * 1000)
+    outcome = installation.warehouse("run")
+    assert outcome.exit_code == 1
+    assert f"{damaged} cannot be opened" in outcome.output
+    assert "delete it" in outcome.output
+    assert installation.customers() == before
+    damaged.unlink()
+    installation.run()
+    assert installation.customers() == before
+
+
+def test_a_current_release_that_is_gone_stops_the_run_before_ids_are_given_anew(
+    installation: Installation,
+) -> None:
+    installation.write("crm/contacts", "a.csv", [CONTACT])
+    installation.run()
+    (installation.home / "current").resolve().rename(installation.home / "elsewhere")
+    outcome = installation.warehouse("run", "--rebuild")
+    assert outcome.exit_code == 1
+    assert "Nothing was released" in outcome.output
+    assert "current" in outcome.output
+
+
 def test_one_bad_line_is_a_reject_and_the_rest_is_released(installation: Installation) -> None:
     installation.write(
         "crm/contacts",
