@@ -26,6 +26,9 @@ help: ## list the targets
 run: .venv/run ## set up, then land, build, judge and publish (REBUILD=1 even when nothing changed)
 	@$(WAREHOUSE) run $(if $(REBUILD),--rebuild)
 
+rejects: .venv/run ## list the lines that did not land, with reasons
+	@$(WAREHOUSE) rejects
+
 rollback: .venv/run ## point `current` at the release before (TO=<id> at that one)
 	@$(WAREHOUSE) rollback $(if $(TO),--to $(TO))
 
@@ -50,7 +53,8 @@ format: .venv/dev ## let ruff and sqlfluff write the layout
 	cd dbt_project && ../.venv/bin/sqlfluff fix models --processes 1 --disable-progress-bar
 
 sample: .venv/run ## generate the embedded sample anew (the same bytes)
-	.venv/bin/python seeds/generate.py --sample
+	.venv/bin/python seeds/generate.py --out seeds/landing --truth seeds/truth/truth.csv \
+	    --people 2000 --seed 20260630 --as-of $(SAMPLE_AS_OF) --format sample --bad-lines 8
 
 sources: .venv/run ## write docs/sources.md anew from the declared feeds
 	.venv/bin/python -m orchestration.landing.contract
@@ -87,4 +91,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rollback releases dev test lint format sample sources bench-run lock clean
+.PHONY: help run rejects rollback releases dev test lint format sample sources bench-run lock clean

@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rollback, releases, dev."""
+"""The `warehouse` command: run, rejects, rollback, releases, dev."""
 
 import argparse
 import logging
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rebuild", action="store_true", help="build and release even when nothing has changed"
     )
     run.set_defaults(action=_run)
+    rejects = verbs.add_parser("rejects", help="list the lines that did not land, with reasons")
+    rejects.set_defaults(action=_rejects)
     rollback = verbs.add_parser("rollback", help="point `current` at an earlier release")
     rollback.add_argument("--to", metavar="RELEASE", help="release id; default: the one before")
     rollback.set_defaults(action=_rollback)
@@ -135,7 +137,7 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
             "rows landed",
             f"{landing['new_row_count']:,} new, {landing['repeated_row_count']:,} repeated",
         )
-        table.add_row("rejects", f"{landing['rejected_count']:,} (raw.rejects says why)")
+        table.add_row("rejects", f"{landing['rejected_count']:,} (`make rejects` says why)")
     if rows:
         table.add_row(
             "people", f"{rows['customer_sources']:,} records → {rows['customers']:,} customers"
@@ -173,6 +175,40 @@ def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> Non
             console.print(f"  {data.user_failure_data.description}", style="red", markup=False)
         elif not failures:
             console.print(data.error_display_string, style="red", markup=False)
+
+
+def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    """Line numbers and reasons; the text itself stays in raw.rejects, it may be personal data."""
+    import duckdb  # noqa: PLC0415
+
+    nothing_yet = f"Nothing has been landed in {settings.home} yet."
+    if not settings.working_database.exists():
+        console.print(nothing_yet, markup=False)
+        return 1
+    try:
+        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+            rows = connection.execute(
+                """
+                select rejects.source_file, rejects.line_number, rejects.reason
+                from raw.rejects
+                inner join raw.files
+                    on
+                        rejects.source_file = files.file_path
+                        and rejects.content_hash = files.content_hash
+                where files.is_present
+                order by 1, 2
+                """
+            ).fetchall()
+    except duckdb.CatalogException:
+        console.print(nothing_yet, markup=False)
+        return 1
+    except duckdb.Error as error:
+        console.print(f"{settings.working_database} cannot be read now: {error}", markup=False)
+        return 1
+    for file, line, reason in rows:
+        console.print(f"{file}:{line}: {reason}", markup=False)
+    console.print(f"{len(rows):,} rejected lines in the files that are in the landing now")
+    return 0
 
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> int:

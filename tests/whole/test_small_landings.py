@@ -123,6 +123,8 @@ def test_one_bad_line_is_a_reject_and_the_rest_is_released(installation: Install
     )
     outcome = installation.run()
     assert "1 of 2 lines rejected" in outcome.output
+    listed = installation.warehouse("rejects").output
+    assert "crm/contacts/a.csv:3: '1990-13-01' is no date for birth_date" in listed
     assert installation.customers().keys() == {"crm:C1"}
 
 
