@@ -69,12 +69,13 @@ def test_every_feed_and_every_table_a_reader_may_see_has_a_suite(built: Settings
 FAULTS: dict[str, list[tuple[str, str]]] = {
     "landing": [
         (
-            "update raw.files set status = 'refused', message = 'line 3 is UTF-16',"
+            "update raw.files set status = 'refused',"
+            " message = 'crm/contacts/two.csv was refused: line 3 is UTF-16.',"
             " loaded_count = 0, new_row_count = 0, line_count = 0"
             " where file_path = 'crm/contacts/two.csv'",
             "[critical] raw.files: 1 row against expect_query_to_return_no_rows. A file that could "
-            "not be read may hold the newest truth about a customer. Found: crm/contacts/two.csv: "
-            "line 3 is UTF-16.",
+            "not be read may hold the newest truth about a customer. Found: crm/contacts/two.csv "
+            "was refused: line 3 is UTF-16. Correct",
         ),
         (
             "update raw.files set line_count = 9 where feed = 'shop/customers'",
