@@ -16,7 +16,7 @@
     make_timestamp(epoch_us(coalesce(
         try_cast({{ column }} as timestamptz),
         cast(
-            regexp_replace({{ column }}, '^(.{10}[T ][0-9]{2}:[0-9]{2})(Z|[+-].*)$', '\\1:00\\2')
+            regexp_replace({{ column }}, '^(.{10}[T ][0-9]{2}:[0-9]{2})(Z|[+-].*)$', '\1:00\2')
             as timestamptz
         )
     )))

@@ -20,27 +20,30 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
     connection: the working database. released: its `warehouse.duckdb`, or None before the first
     release, which leaves the tables empty. Web visitors are left out: they follow their account.
     """
-    connection.execute("begin")
-    connection.execute("create schema if not exists state")
-    for table, columns in _TABLES.items():
-        connection.execute(f"create or replace table state.{table} ({columns})")
-    connection.execute("commit")
-    if released is None:
-        return
-    path = str(released).replace("'", "''")
-    connection.execute(f"attach '{path}' as current_release (read_only)")
+    if released is not None:
+        path = str(released).replace("'", "''")
+        connection.execute(f"attach '{path}' as current_release (read_only)")
     try:
-        connection.execute("begin")
-        connection.execute(
-            "insert into state.customer_sources "
-            "select source_record_id, customer_id from current_release.marts.customer_sources "
-            "where record_type <> 'visitor'"
-        )
-        connection.execute(
-            "insert into state.customer_redirects "
-            "select customer_id, current_customer_id, redirected_on "
-            "from current_release.marts.customer_redirects"
-        )
-        connection.execute("commit")
+        # One transaction: a run killed in between must not leave the ids emptied.
+        connection.begin()
+        connection.execute("create schema if not exists state")
+        for table, columns in _TABLES.items():
+            connection.execute(f"create or replace table state.{table} ({columns})")
+        if released is not None:
+            connection.execute(
+                "insert into state.customer_sources "
+                "select source_record_id, customer_id from current_release.marts.customer_sources "
+                "where record_type <> 'visitor'"
+            )
+            connection.execute(
+                "insert into state.customer_redirects "
+                "select customer_id, current_customer_id, redirected_on "
+                "from current_release.marts.customer_redirects"
+            )
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
     finally:
-        connection.execute("detach current_release")
+        if released is not None:
+            connection.execute("detach current_release")

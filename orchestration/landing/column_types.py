@@ -1,38 +1,15 @@
 """The one place that says what a value of each column type must look like.
 
-Landing rejects what does not fit; staging casts with the same expressions, so a value that landed
-never fails to cast. The expressions assume a session with `set TimeZone = 'UTC'`: a timestamp
-without zone is read as UTC, and DuckDB reads it in the session's zone. Text is cast to
-`timestamptz`, never to plain `timestamp`, which ignores an offset without a word (DuckDB 1.5.5).
+Landing rejects what does not fit; staging casts the rest with the macros in dbt_project/macros
+(staging.sql, time.sql), and a test holds the two together: what landed never fails to cast. The
+expressions assume a session with `set TimeZone = 'UTC'`: a timestamp without zone is read as UTC,
+and DuckDB reads it in the session's zone. Text is cast to `timestamptz`, never to plain
+`timestamp`, which ignores an offset without a word (DuckDB 1.5.5).
 """
 
 from orchestration.landing.feeds import ColumnType
 
 _EARLIEST, _LATEST = "'0001-01-01'", "'9999-12-31 23:59:59.999999'"
-
-
-def cast_sql(type_: ColumnType, text: str) -> str:
-    """Return the SQL expression that turns the text expression `text` into its typed value.
-
-    The result is NULL when `text` is NULL or does not fit. Types: text varchar, integer bigint,
-    decimal decimal(18,4), boolean boolean, date date, timestamp timestamp (UTC).
-    """
-    match type_:
-        case ColumnType.TEXT:
-            return text
-        case ColumnType.INTEGER:
-            return f"try_cast({text} as bigint)"
-        case ColumnType.DECIMAL:
-            return f"try_cast({text} as decimal(18, 4))"
-        case ColumnType.BOOLEAN:
-            return (
-                f"case when lower(trim({text})) in ('true', 't', 'yes', 'y', '1') then true"
-                f" when lower(trim({text})) in ('false', 'f', 'no', 'n', '0') then false end"
-            )
-        case ColumnType.DATE:
-            return f"try_cast({text} as date)"
-        case ColumnType.TIMESTAMP:
-            return f"timezone('UTC', {_timestamptz(text)})"
 
 
 def _timestamptz(text: str) -> str:
@@ -47,7 +24,7 @@ def _timestamptz(text: str) -> str:
 def fits_sql(type_: ColumnType, text: str) -> str:
     """Return the SQL condition that holds when the non-null text expression `text` fits.
 
-    The condition is never true for a value that `cast_sql` cannot cast; it may be NULL instead of
+    The condition is never true for a value that staging cannot cast; it may be NULL instead of
     false, so test it with `is not true`.
     """
     match type_:
