@@ -41,16 +41,18 @@ dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 test: .venv/dev ## set up, then run every test
 	.venv/bin/python -m pytest
 
-lint: .venv/dev ## ruff, mypy and sqlfluff
+lint: .venv/dev lint-sql ## ruff, mypy and sqlfluff
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	cd dbt_project && ../.venv/bin/sqlfluff lint models --processes 1 --disable-progress-bar
+
+lint-sql: .venv/dev
+	$(call sqlfluff,lint)
 
 format: .venv/dev ## let ruff and sqlfluff write the layout
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
-	cd dbt_project && ../.venv/bin/sqlfluff fix models --processes 1 --disable-progress-bar
+	$(call sqlfluff,fix)
 
 sample: .venv/run ## generate the embedded sample anew (the same bytes)
 	.venv/bin/python seeds/generate.py --out seeds/landing --truth seeds/truth/truth.csv \
@@ -83,6 +85,11 @@ clean: ## remove what was built; the warehouse in .warehouse stays
 	@$(call install,requirements-dev.lock)
 	@touch .venv/run $@
 
+# The dbt templater opens the working database: an empty one, so that it needs no run before it
+# and disturbs none beside it.
+sqlfluff = cd dbt_project && mkdir -p target/lint && \
+    WAREHOUSE_HOME=target/lint ../.venv/bin/sqlfluff $(1) models --processes 1 --disable-progress-bar
+
 define install
 $(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}. Install it, or name it: make PYTHON=/path/to/python3.11 ...")' && \
 echo "Installing $(1) into .venv (about a minute the first time) ..." && \
@@ -91,4 +98,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects rollback releases dev test lint format sample sources bench-run lock clean
+.PHONY: help run rejects rollback releases dev test lint lint-sql format sample sources bench-run lock clean
