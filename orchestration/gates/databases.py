@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.settings import Settings
+from orchestration.sql import literal
 
 # catalog name to (file, schema) of the files that are attached beside the working database
 Attached = Mapping[str, tuple[str, str]]
@@ -65,12 +66,8 @@ def attach_statements(database: Path, attached: Attached) -> list[str]:
     found_in += [f"{catalog}.{schema}" for catalog, (_, schema) in attached.items()]
     return [
         *(
-            f"attach {_quoted(file)} as {catalog} (read_only)"
+            f"attach {literal(file)} as {catalog} (read_only)"
             for catalog, (file, _) in attached.items()
         ),
-        f"set search_path = {_quoted(','.join(found_in))}",
+        f"set search_path = {literal(','.join(found_in))}",
     ]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

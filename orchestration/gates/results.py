@@ -6,6 +6,7 @@ from datetime import datetime
 import duckdb
 
 from orchestration.gates.suites import Check, Severity
+from orchestration.sql import transaction
 
 # The order in which data walks through the house; a rebuilt layer voids the gates after it.
 LAYERS = ("landing", "staging", "identity", "marts")
@@ -157,16 +158,11 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
         for check in result.checks
     ]
     connection.execute(CREATE_RESULTS)
-    connection.begin()
-    try:
+    with transaction(connection):
         void_gates(connection, result.layer)
         connection.executemany(
             "insert into quality.gate_results values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
         )
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def void_gates(connection: duckdb.DuckDBPyConnection, layer: str) -> None:

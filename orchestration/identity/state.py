@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.sql import literal, transaction
+
 _TABLES = {
     "customer_sources": "source_record_id varchar, customer_id varchar",
     "customer_redirects": ("customer_id varchar, current_customer_id varchar, redirected_on date"),
@@ -21,29 +23,24 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
     release, which leaves the tables empty. Web visitors are left out: they follow their account.
     """
     if released is not None:
-        path = str(released).replace("'", "''")
-        connection.execute(f"attach '{path}' as current_release (read_only)")
+        connection.execute(f"attach {literal(released)} as current_release (read_only)")
     try:
         # One transaction: a run killed in between must not leave the ids emptied.
-        connection.begin()
-        connection.execute("create schema if not exists state")
-        for table, columns in _TABLES.items():
-            connection.execute(f"create or replace table state.{table} ({columns})")
-        if released is not None:
-            connection.execute(
-                "insert into state.customer_sources "
-                "select source_record_id, customer_id from current_release.marts.customer_sources "
-                "where record_type <> 'visitor'"
-            )
-            connection.execute(
-                "insert into state.customer_redirects "
-                "select customer_id, current_customer_id, redirected_on "
-                "from current_release.marts.customer_redirects"
-            )
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+        with transaction(connection):
+            connection.execute("create schema if not exists state")
+            for table, columns in _TABLES.items():
+                connection.execute(f"create or replace table state.{table} ({columns})")
+            if released is not None:
+                connection.execute(
+                    "insert into state.customer_sources select source_record_id, customer_id"
+                    " from current_release.marts.customer_sources"
+                    " where record_type <> 'visitor'"
+                )
+                connection.execute(
+                    "insert into state.customer_redirects"
+                    " select customer_id, current_customer_id, redirected_on"
+                    " from current_release.marts.customer_redirects"
+                )
     finally:
         if released is not None:
             connection.execute("detach current_release")

@@ -18,10 +18,10 @@ import duckdb
 from orchestration.landing.column_types import expectation, fits_sql
 from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import Format, LandedFile
-from orchestration.landing.raw_tables import quoted
 from orchestration.landing.readers import DUCKDB_CSV_LINE_LIMIT, Columns, Scan, check_unchanged
 from orchestration.landing.records import LINE_LIMIT
 from orchestration.landing.sieve import Reject, Sieved, excerpt, locate, locate_lines
+from orchestration.sql import literal, quoted, rows
 
 PAGE = 20_000
 """Rejects that are held in memory at a time."""
@@ -361,7 +361,7 @@ def _reader_sql(first: Prepared, *, is_many: bool) -> str:
                 f" null_padding = false, compression = '{compression}', {filename}{long})"
             )
         case Format.JSONL:
-            columns = ", ".join(f"{_literal(key)}: 'varchar'" for key in first.json_keys.values())
+            columns = ", ".join(f"{literal(key)}: 'varchar'" for key in first.json_keys.values())
             return (
                 "read_json($paths, format = 'newline_delimited', records = true,"
                 f" columns = {{{columns}}}, maximum_object_size = {LINE_LIMIT + 1000},"
@@ -387,21 +387,8 @@ def _misfit_sql(feed: Feed, format_: Format) -> str:
     return f"case {' '.join(conditions)} end::usmallint"
 
 
-def rows(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return the rows of a query by column name."""
-    cursor = connection.execute(query, parameters or {})
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
 def _value(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
 ) -> int:
     row = connection.execute(query, parameters or {}).fetchone()
     return int(row[0]) if row else 0
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import duckdb
 
 from orchestration.landing.feeds import FEEDS, Feed
+from orchestration.sql import quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
@@ -12,8 +13,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
 
     Safe to repeat. A column that the contract gained is added to a table that exists.
     """
-    connection.begin()
-    try:
+    with transaction(connection):
         connection.execute("create schema if not exists raw")
         known = set(
             connection.execute(
@@ -37,10 +37,6 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                     )
         connection.execute(_CREATE_FILES)
         connection.execute(_CREATE_REJECTS)
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
 
 
 _CREATE_FILES = """
@@ -112,8 +108,3 @@ def landing_state(connection: duckdb.DuckDBPyConnection) -> str:
         f" from ({query}) where size <> '0'"
     ).fetchone()
     return str(row[0])[:16] if row and row[0] else "0" * 16
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

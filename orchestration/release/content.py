@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from orchestration.sql import quoted
+
 SCHEMA = "marts"
 
 # Types that a Parquet file and a DuckDB 1.0 reader both carry without loss. Their text is never
@@ -109,11 +111,6 @@ def read_tables(
 def hash_tables(tables: Mapping[str, Table]) -> str:
     """One hash for all of a release: equal exactly when every table is."""
     return _sha256(sorted((name, table.content_hash) for name, table in tables.items()))
-
-
-def quoted(name: str) -> str:
-    """A name as a SQL identifier, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _read_table(
