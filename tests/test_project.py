@@ -38,6 +38,7 @@ def test_git_holds_no_database_and_no_large_file() -> None:
     listed = subprocess.run(
         command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
+    assert "README.md" in listed
     for name in filter(None, listed):
         path = PROJECT_ROOT / name
         assert not name.endswith((".duckdb", ".wal", ".log")), name
