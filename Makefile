@@ -41,6 +41,9 @@ dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 test: .venv/dev ## set up, then run every test
 	.venv/bin/python -m pytest
 
+explore: .venv/dev ## property tests on thousands of examples that were not drawn before
+	.venv/bin/python -m pytest -m hypothesis --hypothesis-profile=explore
+
 lint: .venv/dev lint-sql ## ruff, mypy and sqlfluff
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -98,4 +101,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects rollback releases dev test lint lint-sql format sample sources bench-run lock clean
+.PHONY: help run rejects rollback releases dev test explore lint lint-sql format sample sources bench-run lock clean

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import hypothesis
 import pytest
 
 from orchestration.cli import main
@@ -18,6 +19,12 @@ from orchestration.transform.dbt import parse, target_folder
 
 SAMPLE = PROJECT_ROOT / "seeds" / "landing"
 SAMPLE_AS_OF = "2026-06-30"
+
+# `make test` draws the same examples every time; `make explore` draws many others.
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, max_examples=60, deadline=None, database=None
+)
+hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 
 
 @dataclass(frozen=True)

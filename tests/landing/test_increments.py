@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 import jinja2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from orchestration.landing import FEEDS, Outcome, create_raw_tables, landing_state
@@ -178,9 +178,7 @@ VALUES = st.text(
 ROWS = st.lists(st.tuples(VALUES, VALUES), max_size=12)
 JUNK_CSV = st.sampled_from([b"a,b", b"a,b,c,d", b'x,"open,y', b'x,"q"z,y', b"\x00,,", b",key,gone"])
 JUNK_JSON = st.sampled_from([b"{", b"[]", b"7", b'{"event_id":""}', b"\x00", b'{"a":1}'])
-QUICK = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _fresh(world: World) -> None:
@@ -197,6 +195,8 @@ def _fresh(world: World) -> None:
 def test_csv_values_land_as_written_and_junk_is_rejected(
     quick_world: World, rows: list[tuple[str, str]], junk: list[bytes], delimiter: str, newline: str
 ) -> None:
+    # Python leaves a CR at the end of an LF line unquoted, and then it is part of the line's end.
+    assume(newline == "\r\n" or not any(last.endswith("\r") for _, last in rows))
     _fresh(quick_world)
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, lineterminator=newline)

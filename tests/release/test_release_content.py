@@ -6,7 +6,7 @@ from random import Random
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.release.content import ReleaseError, Table, read_tables
@@ -138,7 +138,6 @@ def hash_of_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> 
     return read_tables(connection, "memory")["t"].content_hash
 
 
-@settings(max_examples=60, deadline=None)
 @given(one=rows, other=rows, random=st.randoms())
 def test_hashes_are_equal_exactly_when_the_multisets_of_rows_are(
     one: list[Row], other: list[Row], random: Random
