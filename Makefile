@@ -29,6 +29,9 @@ run: .venv/run ## set up, then land, build, judge and publish (REBUILD=1 even wh
 rejects: .venv/run ## list the lines that did not land, with reasons
 	@$(WAREHOUSE) rejects
 
+train: run ## learn the parameters of matching from what has landed (DRY_RUN=1 only shows them, OUT=folder)
+	@$(WAREHOUSE) train $(if $(DRY_RUN),--dry-run) $(if $(OUT),--out '$(OUT)')
+
 rollback: .venv/run ## point `current` at the release before (TO=<id> at that one)
 	@$(WAREHOUSE) rollback $(if $(TO),--to $(TO))
 
@@ -67,6 +70,12 @@ sources: .venv/run ## write docs/sources.md anew from the declared feeds
 bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
 	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
 
+bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TRUTH= MAP= (TRUTH_PATTERN= INCREMENT=)
+	@.venv/bin/python -m benchmarks.bench_identity --records $(or $(SIZE),1000000) \
+	    $(if $(PEOPLE),--people '$(PEOPLE)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(MAP),--map '$(MAP)') \
+	    $(if $(TRUTH_PATTERN),--truth-pattern '$(TRUTH_PATTERN)') \
+	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(OURS_ONLY),--ours-only)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -101,4 +110,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects rollback releases dev test explore lint lint-sql format sample sources bench-run lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity lock clean

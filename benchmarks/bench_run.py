@@ -144,6 +144,11 @@ def bare_landing(settings: Settings) -> Iterator[str]:
         "create table state.customer_redirects "
         "(customer_id varchar, current_customer_id varchar, redirected_on date)"
     )
+    yield (
+        "create table state.steward_decisions "
+        "(decision_id varchar, verdict varchar, source_record_id varchar, "
+        "other_source_record_id varchar, decided_by varchar, decided_at timestamp, reason varchar)"
+    )
     for feed in FEEDS:
         columns = ", ".join(column.name for column in feed.columns)
         row_text = ", ".join(f"coalesce({column.name}, '')" for column in feed.columns)

@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev."""
+"""The `warehouse` command: run, rejects, rollback, releases, dev, and the verbs of identity."""
 
 import argparse
 import logging
@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.console import console
+from orchestration.identity.commands import add_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
     from orchestration.run import RunRecord
-
-# Piped output is not a window: no line is broken, so that paths can be copied.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
+    add_verbs(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
     try:

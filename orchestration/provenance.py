@@ -1,4 +1,4 @@
-"""What a release was made of: code, landed data, as-of day."""
+"""What a release was made of: code, landed data, steward decisions, as-of day."""
 
 import hashlib
 import subprocess
@@ -6,12 +6,14 @@ from functools import cache
 
 import duckdb
 
+from orchestration.identity.state import decisions_state
 from orchestration.landing import landing_state
 from orchestration.settings import PROJECT_ROOT, Settings
 
 # Whatever can change what a release says.
 _CODE = (
     "orchestration/**/*.py",
+    "dbt_project/**/*.py",
     "dbt_project/**/*.sql",
     "dbt_project/**/*.yml",
     "expectations/*.yml",
@@ -26,12 +28,14 @@ def provenance(settings: Settings, connection: duckdb.DuckDBPyConnection) -> dic
     connection: the working database.
     """
     code, state = code_hash(), landing_state(connection)
+    decisions = decisions_state(connection)
     as_of = settings.as_of.isoformat()
     return {
-        "inputs": hashlib.sha256("|".join((code, state, as_of)).encode()).hexdigest(),
+        "inputs": hashlib.sha256("|".join((code, state, decisions, as_of)).encode()).hexdigest(),
         "code_hash": code,
         "code_version": code_version(),
         "landing_state": state,
+        "decisions_state": decisions,
         "as_of": as_of,
         "duckdb": duckdb.__version__,
     }

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
         default=PROJECT_ROOT / ".warehouse",
         description="Folder of the working database, state and releases.",
     )
+    decisions: Path = Field(
+        default_factory=lambda settings: settings["home"] / "decisions.csv",
+        description="What stewards decided, one line each; nothing else can make it again.",
+    )
     as_of: date = Field(
         default_factory=date.today,
         description="The day the marts speak of, `YYYY-MM-DD`.",
@@ -52,7 +56,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
         return text
 
-    @field_validator("landing", "home", mode="after")
+    @field_validator("landing", "home", "decisions", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()

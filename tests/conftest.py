@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,14 @@ class Installation:
     @property
     def settings(self) -> Settings:
         return Settings(landing=self.landing, home=self.home)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_decisions_from_outside() -> Iterator[None]:
+    """No test reads, and none adds to, the decisions of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WAREHOUSE_DECISIONS", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,20 @@
-{#- Letters only, lower case, without accents: "O'Brien-Müller" becomes "obrienmuller". -#}
+{#- Letters only, lower case, without accents, the second letter of ae, oe, ue dropped, so that
+    "O'Brien-Müller" and "OBRIEN MUELLER" both become "obrienmuller". -#}
 {% macro normalise_name(column) -%}
-    nullif(regexp_replace(lower(strip_accents({{ column }})), '[^\p{L}]', '', 'g'), '')
+    nullif(
+        {{ fold_umlauts("regexp_replace(translate(replace(replace(replace(lower(strip_accents("
+            ~ column ~ ")), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'łøđðı', 'loddi'), '[^\\p{L}]', '', 'g')") }},
+        ''
+    )
+{%- endmacro %}
+
+{% macro fold_umlauts(letters) -%}
+    replace(replace(replace({{ letters }}, 'ae', 'a'), 'oe', 'o'), 'ue', 'u')
+{%- endmacro %}
+
+{#- Name before the @, without "+tag": the same mailbox. -#}
+{% macro mailbox_of(email) -%}
+    split_part(split_part({{ email }}, '@', 1), '+', 1)
 {%- endmacro %}
 
 {#- Lower case without surrounding blanks; null when it cannot be an address. -#}
@@ -64,4 +78,118 @@
         when {{ full_name }} like '%,%' then split_part({{ full_name }}, ',', 2)
         else regexp_extract(trim({{ full_name }}), '^(.*\S)\s+\S+$', 1)
     end), '')
+{%- endmacro %}
+
+{#- Digits that stay when country and trunk prefix are written or not: the last nine. -#}
+{% macro phone_tail(digits) -%}
+    case
+        when length(ltrim({{ digits }}, '0')) < 7 then null
+        when replace(right({{ digits }}, 7), right({{ digits }}, 1), '') = '' then null
+        when ltrim({{ digits }}, '0') in ('1234567', '12345678', '123456789', '1234567890') then null
+        else right(ltrim({{ digits }}, '0'), 9)
+    end
+{%- endmacro %}
+
+{#- The rows of a relation with match_first_name, match_first_name_canonical and match_last_name.
+    Where both names are missing, `joseph.brown79@` gives them; where one is, `josephbrown@` gives
+    the other. Words of role and household mailboxes are no names (seed suppressed_values). -#}
+{% macro names_for_matching(records) -%}
+    with given_names as (
+        select {{ normalise_name('given_name') }} as name from {{ ref('nicknames') }}
+        union
+        select {{ normalise_name('canonical_name') }} as name from {{ ref('nicknames') }}
+    ),
+
+    nicknames as (
+        select
+            {{ normalise_name('given_name') }} as given_name,
+            min({{ normalise_name('canonical_name') }}) as canonical_name
+        from {{ ref('nicknames') }}
+        group by 1
+    ),
+
+    words as (
+        select distinct value from {{ ref('suppressed_values') }}
+        where value_type in ('email_local_part', 'household_word')
+    ),
+
+    normalised as (
+        select
+            *,
+            {{ normalise_name('first_name') }} as first_normalised,
+            {{ normalise_name('last_name') }} as last_normalised,
+            {{ normalise_name('mailbox') }} as mailbox_letters,
+            regexp_extract(mailbox, '^([a-z]{2,})[._-]([a-z]{2,})[0-9]*$', ['one', 'other']) as spelt
+        from {{ records }}
+    ),
+
+    guessed as (
+        select
+            *,
+            case
+                when first_normalised is null and last_normalised is null
+                    then {{ normalise_name('spelt.one') }}
+            end as spelt_one,
+            case
+                when first_normalised is null and last_normalised is null
+                    then {{ normalise_name('spelt.other') }}
+            end as spelt_other,
+            case
+                when first_normalised is null and last_normalised is null then null
+                when first_normalised is not null and last_normalised is not null then null
+                when starts_with(mailbox_letters, coalesce(first_normalised, last_normalised))
+                    then substr(mailbox_letters, 1 + length(coalesce(first_normalised, last_normalised)))
+                when ends_with(mailbox_letters, coalesce(first_normalised, last_normalised))
+                    then left(
+                        mailbox_letters,
+                        length(mailbox_letters) - length(coalesce(first_normalised, last_normalised))
+                    )
+            end as remainder
+        from normalised
+    ),
+
+    checked as (
+        select
+            guessed.* exclude (first_normalised, last_normalised, mailbox_letters, spelt),
+            -- `brown.joseph@`: the one that is a given name comes first
+            given_other.name is not null and given_one.name is null as is_reversed,
+            one_word.value is null and other_word.value is null as is_spelt,
+            case
+                when length(guessed.remainder) >= 3 and remainder_word.value is null
+                    then guessed.remainder
+            end as other_half,
+            guessed.first_normalised,
+            guessed.last_normalised
+        from guessed
+        left join given_names as given_one on guessed.spelt_one = given_one.name
+        left join given_names as given_other on guessed.spelt_other = given_other.name
+        left join words as one_word on guessed.spelt_one = one_word.value
+        left join words as other_word on guessed.spelt_other = other_word.value
+        left join words as remainder_word on guessed.remainder = remainder_word.value
+    ),
+
+    completed as (
+        select
+            checked.* exclude (
+                spelt_one, spelt_other, remainder, is_reversed, is_spelt, other_half,
+                first_normalised, last_normalised
+            ),
+            coalesce(
+                first_normalised,
+                case when last_normalised is not null then other_half end,
+                case when is_spelt then case when is_reversed then spelt_other else spelt_one end end
+            ) as match_first_name,
+            coalesce(
+                last_normalised,
+                case when first_normalised is not null then other_half end,
+                case when is_spelt then case when is_reversed then spelt_one else spelt_other end end
+            ) as match_last_name
+        from checked
+    )
+
+    select
+        completed.*,
+        coalesce(nicknames.canonical_name, completed.match_first_name) as match_first_name_canonical
+    from completed
+    left join nicknames on completed.match_first_name = nicknames.given_name
 {%- endmacro %}

@@ -1,19 +1,42 @@
-"""The customer ids of the current release, laid beside the raw tables for dbt to read.
+"""What identity knows from outside the landing, laid beside the raw tables for dbt to read.
 
-Ids live in the release, not in the working database: a rollback rolls them back too, and a lost
-working database is rebuilt from the landing without a single customer changing its id.
+Customer ids live in the release, not in the working database: a rollback rolls them back too, and
+a lost working database is rebuilt from the landing without a single customer changing its id.
+Steward decisions live in a file of their own, which no rollback touches.
+
+The tables of the identity layer are state too: a build may add to what the last one left, when
+that is whole and nothing but records and decisions has changed since. `open_build` says so.
 """
 
+from datetime import UTC
 from pathlib import Path
 
 import duckdb
 
+from orchestration.identity.decisions import (
+    Decision,
+    DecisionError,
+    check_consistent,
+    decisions_in_force,
+    read_decisions,
+)
 from orchestration.sql import literal, transaction
 
 _TABLES = {
-    "customer_sources": "source_record_id varchar, customer_id varchar",
-    "customer_redirects": ("customer_id varchar, current_customer_id varchar, redirected_on date"),
+    # record_key is what identity/int_records_normalised calls the record (macro hash_of)
+    "customer_sources": "source_record_id varchar, customer_id varchar, record_key ubigint",
+    "customer_redirects": "customer_id varchar, current_customer_id varchar, redirected_on date",
+    "customer_id_history": (
+        "customer_id varchar, event varchar, other_customer_id varchar, release_number bigint,"
+        " occurred_on date, reason varchar"
+    ),
 }
+
+_DECISION_COLUMNS = (
+    "decision_id varchar, verdict varchar, source_record_id varchar,"
+    " other_source_record_id varchar, decided_by varchar, decided_at timestamp, reason varchar"
+)
+_ROWS_PER_INSERT = 1000
 
 
 def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | None) -> None:
@@ -32,7 +55,8 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
                 connection.execute(f"create or replace table state.{table} ({columns})")
             if released is not None:
                 connection.execute(
-                    "insert into state.customer_sources select source_record_id, customer_id"
+                    "insert into state.customer_sources"
+                    " select source_record_id, customer_id, hash(source_record_id)"
                     " from current_release.marts.customer_sources"
                     " where record_type <> 'visitor'"
                 )
@@ -41,6 +65,112 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
                     " select customer_id, current_customer_id, redirected_on"
                     " from current_release.marts.customer_redirects"
                 )
+                connection.execute(
+                    "insert into state.customer_id_history"
+                    " select customer_id, event, other_customer_id, release_number, occurred_on,"
+                    " reason from current_release.marts.customer_id_history"
+                )
     finally:
         if released is not None:
             connection.execute("detach current_release")
+
+
+def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+    """Fill `state.steward_decisions` with the decisions in force; empty when there is no file.
+
+    Each pair once, its records in alphabetical order. Returns the ids that the table had and that
+    the file no longer knows: a file that is only added to loses none. Raises DecisionError when
+    the file cannot be used or its decisions contradict each other.
+    """
+    decisions = read_decisions(path)
+    in_force = decisions_in_force(decisions)
+    try:
+        check_consistent(in_force)
+    except DecisionError as error:
+        raise DecisionError(f"{path}: {error}") from error
+    with transaction(connection):
+        connection.execute("create schema if not exists state")
+        connection.execute(
+            f"create table if not exists state.steward_decisions ({_DECISION_COLUMNS})"
+        )
+        before = connection.execute("select decision_id from state.steward_decisions").fetchall()
+        connection.execute(f"create or replace table state.steward_decisions ({_DECISION_COLUMNS})")
+        for start in range(0, len(in_force), _ROWS_PER_INSERT):
+            rows = ", ".join(_row(d) for d in in_force[start : start + _ROWS_PER_INSERT])
+            connection.execute(f"insert into state.steward_decisions values {rows}")
+    known = {decision.decision_id for decision in decisions}
+    return tuple(sorted(decision_id for (decision_id,) in before if decision_id not in known))
+
+
+def decisions_state(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return a fingerprint of `state.steward_decisions`: 64 bits as hex, zeros when it is empty."""
+    row = connection.execute(
+        "select md5(string_agg(md5(to_json(steward_decisions)::varchar), ' ' order by decision_id))"
+        " from state.steward_decisions"
+    ).fetchone()
+    return str(row[0])[:16] if row and row[0] else "0" * 16
+
+
+def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
+    """Note that the identity layer is being built; returns whether an increment is allowed.
+
+    connection: the working database, `identity.int_records_unioned` already up to date. code:
+    fingerprint of all that turns records into customers. Allowed when the last build was finished
+    by the same code on a landing of the same size class, and the released ids are those that it
+    gave (or there were none then and are none now). Until `close_build` no increment is allowed:
+    a build that was killed leaves tables of mixed age.
+    """
+    fingerprint = f"{code}|{_size_class(connection)}"
+    released = _fingerprint(connection, "state.customer_sources")
+    with transaction(connection):
+        connection.execute(
+            "create table if not exists state.identity_build"
+            " (fingerprint varchar, released varchar, assigned varchar, is_whole boolean)"
+        )
+        last = connection.execute("select * from state.identity_build").fetchone()
+        connection.execute("delete from state.identity_build")
+        connection.execute(
+            "insert into state.identity_build values (?, ?, null, false)", [fingerprint, released]
+        )
+    if last is None or not last[3] or last[0] != fingerprint:
+        return False
+    return released == last[2] or (released == last[1] == _NOBODY)
+
+
+def close_build(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note that the build is whole, and which ids it gave."""
+    assigned = _fingerprint(connection, "identity.int_records_assigned")
+    connection.execute("update state.identity_build set assigned = ?, is_whole = true", [assigned])
+
+
+_NOBODY = "0 0"
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Count and content of a table of (record_key, customer_id), in any order."""
+    row = connection.execute(
+        f"select count(*), coalesce(bit_xor(hash(record_key, customer_id)), 0) from {table}"
+    ).fetchone()
+    return f"{row[0]} {row[1]}" if row else _NOBODY
+
+
+def _size_class(connection: duckdb.DuckDBPyConnection) -> int:
+    """Power of two next to the number of records; the prior of a match depends on it."""
+    row = connection.execute(
+        "select coalesce(round(log2(nullif(count(*), 0))), 0) from identity.int_records_unioned"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _row(decision: Decision) -> str:
+    first, second = decision.pair
+    values = (
+        decision.decision_id,
+        decision.action.value,
+        first,
+        second,
+        decision.decided_by,
+        decision.decided_at.astimezone(UTC).replace(tzinfo=None).isoformat(),
+        decision.reason,
+    )
+    return f"({', '.join(literal(value) for value in values)})"

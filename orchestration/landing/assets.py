@@ -7,7 +7,8 @@ import dagster as dg
 import duckdb
 
 from orchestration.gates import void_gates
-from orchestration.identity.state import load_released_ids
+from orchestration.identity.decisions import DecisionError
+from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
 from orchestration.provenance import provenance
 from orchestration.release import (
@@ -72,6 +73,7 @@ def landing(
             except LandingError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             _load_ids(connection, release)
+            _load_decisions(connection, settings)
             inputs = provenance(settings, connection)["inputs"]
             unchanged = (
                 release is not None
@@ -136,6 +138,22 @@ def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) ->
             ),
             allow_retries=False,
         ) from error
+
+
+def _load_decisions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """A decision that was dropped without a word would join or part customers by itself."""
+    try:
+        lost = load_steward_decisions(connection, settings.decisions)
+    except DecisionError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    if lost:
+        log.warning(
+            "%d decisions of the last run are no longer in %s, among them %s: lines are only added "
+            "to it, so bring it back from a backup unless they were taken out on purpose",
+            len(lost),
+            settings.decisions,
+            lost[0],
+        )
 
 
 def _keep(warehouse: Warehouse, release: Release) -> None:

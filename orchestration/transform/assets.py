@@ -1,5 +1,6 @@
 """The dbt models as Dagster assets, one step per layer, so that a gate can stand between two."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ import duckdb
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from orchestration.gates import void_gates
+from orchestration.identity.state import close_build, open_build
+from orchestration.provenance import code_hash
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.dbt import (
@@ -17,9 +20,13 @@ from orchestration.transform.dbt import (
     BuiltNode,
     TransformError,
     build,
+    lasting_models,
     parse,
     target_folder,
 )
+
+
+log = logging.getLogger("warehouse")
 
 
 class Translator(DagsterDbtTranslator):
@@ -73,7 +80,7 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
             with duckdb.connect(str(settings.working_database)) as connection:
                 void_gates(connection, layer)
             try:
-                nodes = build(settings, _manifest(Settings()), layer, only)
+                nodes = _build(settings, layer, only)
             except TransformError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             rows = _row_counts(settings.working_database, settings.candidate_database)
@@ -81,6 +88,22 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
             yield _materialized(node, rows)
 
     return assets
+
+
+def _build(settings: Settings, layer: str, only: list[str]) -> list[BuiltNode]:
+    manifest = _manifest(Settings())
+    if layer != "identity" or only:
+        return build(settings, manifest, layer, only)
+    # The records first: how many there are is part of what allows an increment.
+    nodes = build(settings, manifest, layer, ["int_records_unioned"])
+    with duckdb.connect(str(settings.working_database)) as connection:
+        increment = open_build(connection, code_hash())
+    log.info("identity: %s", "only what has changed" if increment else "all records")
+    left = ["int_records_unioned", *(lasting_models(manifest, layer) if increment else ())]
+    nodes += build(settings, manifest, layer, excluding=left, increment=increment)
+    with duckdb.connect(str(settings.working_database)) as connection:
+        close_build(connection)
+    return nodes
 
 
 def _materialized(

@@ -59,26 +59,33 @@ def parse(settings: Settings) -> "Manifest":
 
 
 def build(
-    settings: Settings, manifest: "Manifest", layer: str, only: Sequence[str] = ()
+    settings: Settings,
+    manifest: "Manifest",
+    layer: str,
+    only: Sequence[str] = (),
+    *,
+    excluding: Sequence[str] = (),
+    increment: bool = False,
 ) -> list[BuiltNode]:
     """Build the seeds and models of a layer, or only those named, without dbt's own tests.
 
+    excluding: names of models that are left as they are. increment: add to the tables of the last build instead of making them anew; only the identity
+    layer knows how, and only when `identity.state.open_build` allows it.
     The gates judge the data of a run; dbt's data and unit tests judge the code (`dbt build`, CI).
     Raises TransformError naming each node that failed.
     """
     if layer == "marts" and not only:
         # Written from empty each time: a file that is copied as it stands holds no freed blocks.
         settings.candidate_database.unlink(missing_ok=True)
-    selection = " ".join(only) or LAYERS[layer]
-    arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-    environment = {
-        "WAREHOUSE_HOME": str(settings.home),
-        "WAREHOUSE_AS_OF": settings.as_of.isoformat(),
-        "WAREHOUSE_MEMORY_LIMIT": settings.memory_limit,
-        "WAREHOUSE_THREADS": str(settings.threads),
-    }
-    command = [*arguments, "--select", *selection.split()]
-    result = _invoke(settings, command, manifest, environment)
+    selection = list(only) or LAYERS[layer].split()
+    command = ["build", "--no-write-json", "--select", *selection]
+    command += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+    if excluding:
+        command += ["--exclude", *excluding]
+    if not increment:
+        command.append("--full-refresh")
+    variables = _variables(settings) | {"WAREHOUSE_INCREMENT": "yes" if increment else "no"}
+    result = _invoke(settings, command, manifest, variables)
     outcomes = getattr(result.result, "results", [])
     failed = [o for o in outcomes if o.status in ("error", "fail", "runtime error")]
     if failed:
@@ -91,6 +98,47 @@ def build(
         for o in outcomes
         if o.node.resource_type in ("model", "seed")
     ]
+
+
+def lasting_models(manifest: "Manifest", layer: str) -> list[str]:
+    """Names of the models of a layer that an increment need not build: views, and what hangs on
+    seeds alone, which have not changed when an increment is allowed."""
+    nodes = {
+        name: node for name, node in manifest.nodes.items() if node.resource_type == "model"
+    }
+
+    def reads_data(name: str) -> bool:
+        if name in manifest.sources:
+            return True
+        return name in nodes and any(reads_data(other) for other in nodes[name].depends_on.nodes)
+
+    return [
+        node.name
+        for name, node in nodes.items()
+        if node.fqn[1] == layer and (node.config.materialized == "view" or not reads_data(name))
+    ]
+
+
+def compile_inline(settings: Settings, manifest: "Manifest", jinja: str) -> str:
+    """Return the SQL that the project's macros and references make of a piece of Jinja.
+
+    Nothing is built. Raises TransformError when the Jinja cannot be compiled.
+    """
+    command = ["compile", "--inline", jinja, "--no-introspect", "--no-populate-cache"]
+    result = _invoke(settings, command, manifest, _variables(settings))
+    outcomes = getattr(result.result, "results", [])
+    if not result.success or not outcomes:
+        raise TransformError(f"dbt cannot compile a query: {result.exception}")
+    return str(outcomes[0].node.compiled_code)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    return {
+        "WAREHOUSE_HOME": str(settings.home),
+        "WAREHOUSE_AS_OF": settings.as_of.isoformat(),
+        "WAREHOUSE_MEMORY_LIMIT": settings.memory_limit,
+        "WAREHOUSE_THREADS": str(settings.threads),
+    }
 
 
 def _invoke(

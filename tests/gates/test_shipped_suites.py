@@ -150,6 +150,42 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "update staging.stg_mailing__consents set status = 'perhaps'",
             "[critical] staging.stg_mailing__consents.status: 1 row against",
         ),
+        (
+            "update reference.survivorship_rules set rule = 'newest'"
+            " where field_group = 'email' and position = 2",
+            "[critical] reference.survivorship_rules: 1 row against expect_query_to_return_no_rows."
+            " A rule that nobody knows would decide nothing, silently. Found: position 2 of email:"
+            " there is no rule newest. Write source_priority",
+        ),
+        (
+            "update reference.survivorship_rules set field_group = 'nickname'"
+            " where field_group = 'gender'",
+            "there is no field group nickname",
+        ),
+        ("select 1", "gender has no rule"),
+        (
+            "update reference.survivorship_rules set position = 1"
+            " where field_group = 'birth_date' and position = 2",
+            "birth_date has 2 rules at position 1",
+        ),
+        (
+            "insert into reference.survivorship_rules values ('phone', 7, 'most_recent')",
+            "phone lists most_recent 2 times",
+        ),
+        (
+            "insert into reference.survivorship_rules values ('phone', 8, 'verified_first')",
+            "[warning] reference.survivorship_rules: 1 row against",
+        ),
+        (
+            "update reference.survivorship_sources set source = 'CRM'"
+            " where field_group = 'name' and source = 'crm'",
+            "name: there is no source CRM",
+        ),
+        (
+            "update reference.survivorship_sources set priority = 0"
+            " where field_group = 'name' and source = 'shop'",
+            "name, shop: priority 0",
+        ),
     ],
     "identity": [
         (
@@ -194,6 +230,21 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
         (
             "update identity.int_golden_records_chosen set email_source_record_id = 'crm:C2'",
             "has a value of crm:C2",
+        ),
+        (
+            "update identity.int_golden_values_ranked set rank = 2"
+            " where field_group = 'birth_date' and source_record_id = 'crm:C1'",
+            "birth_date: 1 values, 0 survived",
+        ),
+        ("select 1", "values survived, "),
+        (
+            "update identity.int_golden_values_ranked set source_record_id = 'pos:M9'"
+            " where field_group = 'phone'",
+            "has a value of pos:M9",
+        ),
+        (
+            "insert into identity.int_emails_verified select 'a@x.test', null from range(2)",
+            "identity.int_emails_verified.email: 1 row against expect_key_to_be_unique",
         ),
     ],
     "marts": [
@@ -244,6 +295,11 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
         (
             "update release_candidate.marts.customer_retention set as_of_date = '2026-02-28'",
             "2026-02-28 instead of 2026-03-01",
+        ),
+        (
+            "update release_candidate.marts.customer_golden_values set is_survivor = false"
+            " where field_group = 'email'",
+            "What survived here is what the customer shows there.",
         ),
     ],
 }

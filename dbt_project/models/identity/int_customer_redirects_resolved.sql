@@ -1,31 +1,43 @@
 -- Grain: one row per customer id that is no longer in use, with the customer it now means.
 -- Always one hop; null when every record of that customer has gone.
+{% set changed = ref('int_customers_changed') %}
+
 with released as (
-    select * from {{ source('state', 'customer_sources') }}
+    select
+        record_key,
+        customer_id
+    from {{ source('state', 'customer_sources') }}
+    {{ only_changed('customer_id', changed) }}
 ),
 
 earlier_redirects as (
     select * from {{ source('state', 'customer_redirects') }}
 ),
 
-sources as (
-    select * from {{ ref('int_customer_sources_resolved') }}
+assigned as (
+    select * from {{ ref('int_records_assigned') }}
+    {{ only_changed('customer_id', changed) }}
 ),
 
 live_ids as (
-    select distinct customer_id from sources
+    select distinct customer_id from assigned
+),
+
+newly_unused as (
+    select distinct released.customer_id
+    from released
+    anti join live_ids on released.customer_id = live_ids.customer_id
 ),
 
 successors as (
     select
         released.customer_id,
-        sources.customer_id as current_customer_id,
+        assigned.customer_id as current_customer_id,
         count(*) as record_count
     from released
-    inner join sources on released.source_record_id = sources.source_record_id
-    -- visitors follow their account, they do not decide where an id goes
-    where sources.record_type <> 'visitor'
-    group by released.customer_id, sources.customer_id
+    semi join newly_unused on released.customer_id = newly_unused.customer_id
+    inner join assigned on released.record_key = assigned.record_key
+    group by released.customer_id, assigned.customer_id
 ),
 
 main_successors as (
@@ -34,12 +46,6 @@ main_successors as (
         partition by customer_id
         order by record_count desc, current_customer_id asc
     ) = 1
-),
-
-newly_unused as (
-    select distinct released.customer_id
-    from released
-    anti join live_ids on released.customer_id = live_ids.customer_id
 ),
 
 new_redirects as (

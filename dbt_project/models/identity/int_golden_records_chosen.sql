@@ -1,81 +1,85 @@
 -- Grain: one row per customer: the value that survived for each field and its record.
--- Source priority first, then the newest record; the parts of a name or an address stay together.
-with records as (
+-- Reads what int_golden_values_ranked ranked first; the winner's gaps stay gaps.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {'key': 'customer_id', 'changed': 'int_customers_changed'}}
+) }}
+{% set changed = ref('int_customers_changed') %}
+
+with customers as (
+    -- a web visitor says nothing about a person
+    select distinct customer_id from {{ ref('int_customer_sources_resolved') }}
+    where record_key is not null {{ only_changed('customer_id', changed, conjunction='and') }}
+),
+
+survivors as (
+    select * from {{ ref('int_golden_values_ranked') }}
+    where rank = 1 {{ only_changed('customer_id', changed, conjunction='and') }}
+),
+
+records as (
     select * from {{ ref('int_records_normalised') }}
 ),
 
-sources as (
-    select * from {{ ref('int_customer_sources_resolved') }}
+names as (
+    select
+        survivors.customer_id,
+        records.first_name,
+        records.last_name
+    from survivors
+    inner join records on survivors.source_record_id = records.source_record_id
+    where survivors.field_group = 'name'
 ),
 
-rules as (
+addresses as (
     select
-        source,
-        {{ priority_of('name') }} as name_priority,
-        {{ priority_of('email') }} as email_priority,
-        {{ priority_of('phone') }} as phone_priority,
-        {{ priority_of('birth_date') }} as birth_date_priority,
-        {{ priority_of('gender') }} as gender_priority,
-        {{ priority_of('address') }} as address_priority,
-        {{ priority_of('company') }} as company_priority
-    from {{ ref('survivorship_rules') }}
-    group by source
+        survivors.customer_id,
+        records.street,
+        records.city,
+        records.postcode,
+        records.country
+    from survivors
+    inner join records on survivors.source_record_id = records.source_record_id
+    where survivors.field_group = 'address'
 ),
 
-ranked as (
+-- one survivor for each group of fields, so `max` picks nothing
+wide as (
     select
-        records.*,
-        sources.customer_id,
-        row_number() over (
-            partition by sources.customer_id
-            order by records.updated_at desc nulls last, records.source_record_id asc
-        ) as recency_rank
-    from records
-    inner join sources on records.record_number = sources.record_number
-),
-
--- one integer per field: the priority of the source, then recency
-candidates as (
-    select
-        ranked.*,
-        -- a name with a missing half comes after every whole one
-        {{ survivor_rank('name') }}
-        + case
-            when ranked.first_name is null or ranked.last_name is null then 10000000000
-            else 0
-        end
-            as name_rank,
-        {{ survivor_rank('email') }} as email_rank,
-        {{ survivor_rank('phone') }} as phone_rank,
-        {{ survivor_rank('birth_date') }} as birth_date_rank,
-        {{ survivor_rank('gender') }} as gender_rank,
-        {{ survivor_rank('address') }} as address_rank,
-        {{ survivor_rank('company') }} as company_rank,
-        coalesce(ranked.first_name, ranked.last_name) is not null as has_name,
-        coalesce(ranked.street, ranked.city, ranked.postcode) is not null as has_address
-    from ranked
-    left join rules on ranked.source = rules.source
+        {% for field_group in field_groups() %}
+        max(case when field_group = '{{ field_group }}' then value end) as {{ field_group }},
+        max(case when field_group = '{{ field_group }}' then source_record_id end)
+            as {{ field_group }}_source_record_id,
+        {% endfor %}
+        customer_id
+    from survivors
+    group by customer_id
 )
 
 select
-    customer_id,
-    {{ survivor('first_name', 'name', 'has_name') }} as first_name,
-    {{ survivor('last_name', 'name', 'has_name') }} as last_name,
-    {{ survivor('source_record_id', 'name', 'has_name') }} as name_source_record_id,
-    {{ survivor('email', 'email') }} as email,
-    {{ survivor('source_record_id', 'email') }} as email_source_record_id,
-    {{ survivor('phone', 'phone') }} as phone,
-    {{ survivor('source_record_id', 'phone') }} as phone_source_record_id,
-    {{ survivor('birth_date', 'birth_date') }} as birth_date,
-    {{ survivor('source_record_id', 'birth_date') }} as birth_date_source_record_id,
-    {{ survivor('gender', 'gender') }} as gender,
-    {{ survivor('source_record_id', 'gender') }} as gender_source_record_id,
-    {{ survivor('street', 'address', 'has_address') }} as street,
-    {{ survivor('city', 'address', 'has_address') }} as city,
-    {{ survivor('postcode', 'address', 'has_address') }} as postcode,
-    {{ survivor('country', 'address', 'has_address') }} as country,
-    {{ survivor('source_record_id', 'address', 'has_address') }} as address_source_record_id,
-    {{ survivor('company', 'company') }} as company,
-    {{ survivor('source_record_id', 'company') }} as company_source_record_id
-from candidates
-group by customer_id
+    customers.customer_id,
+    names.first_name,
+    names.last_name,
+    wide.name_source_record_id,
+    wide.email,
+    wide.email_source_record_id,
+    wide.phone,
+    wide.phone_source_record_id,
+    cast(wide.birth_date as date) as birth_date,
+    wide.birth_date_source_record_id,
+    wide.gender,
+    wide.gender_source_record_id,
+    wide.national_id,
+    wide.national_id_source_record_id,
+    addresses.street,
+    addresses.city,
+    addresses.postcode,
+    addresses.country,
+    wide.address_source_record_id,
+    wide.company,
+    wide.company_source_record_id
+from customers
+left join wide on customers.customer_id = wide.customer_id
+left join names on customers.customer_id = names.customer_id
+left join addresses on customers.customer_id = addresses.customer_id

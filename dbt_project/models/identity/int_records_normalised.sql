@@ -1,11 +1,31 @@
--- Grain: one row per record of a person: one spelling per name, e-mail, phone, postcode.
--- A phone without country belongs to `home_country`; `record_number` is good for one run only.
-with records as (
+-- Grain: one row per record of a person: as shown to people, and (match_*) as compared.
+-- A record without a name takes it, for comparison only, from a mailbox that spells one.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {'key': 'record_key', 'changed': 'int_records_changed'}}
+) }}
+{% set changed = ref('int_records_changed') %}
+
+with unioned as (
     select
         *,
-        row_number() over (order by source_record_id) as record_number,
-        {{ phone_digits('phone') }} as phone_digits
+        {{ hash_of(['source_record_id']) }} as record_key,
+        {{ values_hash() }} as values_hash
     from {{ ref('int_records_unioned') }}
+),
+
+records as (
+    select
+        *,
+        {{ phone_digits('phone') }} as phone_digits,
+        {{ normalise_email('email') }} as email_normalised
+    from unioned
+    {{ only_changed('record_key', changed) }}
+),
+
+decided as (
+    {{ decided_records(source('state', 'steward_decisions')) }}
 ),
 
 country_names as (
@@ -16,48 +36,83 @@ phone_plans as (
     select * from {{ ref('phone_plans') }}
 ),
 
-nicknames as (
-    select * from {{ ref('nicknames') }}
+placeholder_dates as (
+    select cast(value as date) as birth_date
+    from {{ ref('suppressed_values') }}
+    where value_type = 'birth_date'
 ),
 
-placed as (
+shown as (
     select
-        records.*,
-        country_names.country_code,
-        {{ normalise_name('records.first_name') }} as first_name_normalised
-    from records
-    left join country_names on lower(trim(records.country)) = country_names.country_name
-),
-
-normalised as (
-    select
-        placed.record_number,
-        placed.source_record_id,
-        placed.source,
-        placed.record_type,
-        trim(placed.first_name) as first_name,
-        trim(placed.last_name) as last_name,
-        coalesce(nicknames.canonical_name, placed.first_name_normalised) as first_name_canonical,
-        {{ normalise_name('placed.last_name') }} as last_name_normalised,
-        {{ normalise_email('placed.email') }} as email,
-        {{ phone_e164('placed.phone', 'placed.phone_digits', 'phone_plans') }} as phone,
-        placed.birth_date,
-        case lower(left(trim(placed.gender), 1))
+        records.record_key,
+        records.source_record_id,
+        records.source,
+        records.record_type,
+        trim(records.first_name) as first_name,
+        trim(records.last_name) as last_name,
+        records.email_normalised as email,
+        {{ phone_e164('records.phone', 'records.phone_digits', 'phone_plans') }} as phone,
+        records.birth_date,
+        case lower(left(trim(records.gender), 1))
             when 'f' then 'female' when 'w' then 'female'
             when 'm' then 'male' when 'd' then 'diverse' when 'x' then 'diverse'
         end as gender,
-        trim(placed.street) as street,
-        trim(placed.city) as city,
-        {{ normalise_postcode('placed.postcode') }} as postcode,
-        coalesce(placed.country_code, upper(trim(placed.country))) as country,
-        trim(placed.company) as company,
-        placed.first_seen_at,
-        placed.last_seen_at,
-        placed.updated_at
-    from placed
+        nullif(regexp_replace(upper(records.national_id), '[^0-9A-Z]', '', 'g'), '') as national_id,
+        trim(records.street) as street,
+        trim(records.city) as city,
+        {{ normalise_postcode('records.postcode') }} as postcode,
+        coalesce(country_names.country_code, upper(trim(records.country))) as country,
+        trim(records.company) as company,
+        records.first_seen_at,
+        records.last_seen_at,
+        records.updated_at,
+        {{ phone_tail('records.phone_digits') }} as phone_tail,
+        {{ mailbox_of('records.email_normalised') }} as mailbox,
+        decided.record_key is not null as is_decided,
+        xor(records.values_hash, coalesce(decided.decided_hash, 0)) as row_hash
+    from records
+    left join decided on records.record_key = decided.record_key
+    left join country_names on lower(trim(records.country)) = country_names.country_name
     left join phone_plans
-        on coalesce(placed.country_code, '{{ var("home_country") }}') = phone_plans.country_code
-    left join nicknames on placed.first_name_normalised = nicknames.given_name
+        on
+            coalesce(country_names.country_code, '{{ var("home_country") }}')
+            = phone_plans.country_code
+),
+
+named as (
+    {{ names_for_matching('shown') }}
+),
+
+compared as (
+    select
+        named.* exclude (mailbox, phone_tail),
+        named.mailbox || '@' || split_part(named.email, '@', 2) as match_email,
+        coalesce(right(named.phone, 9), named.phone_tail) as match_phone,
+        case
+            when named.birth_date not in (select birth_date from placeholder_dates)
+                then named.birth_date
+        end as match_birth_date,
+        {{ normalise_name('named.street') }} as match_street,
+        regexp_extract(named.street, '[0-9]+') as house_number_digits,
+        {{ normalise_name('named.city') }} as match_city
+    from named
+),
+
+keyed as (
+    select
+        compared.* exclude (house_number_digits),
+        nullif(compared.house_number_digits, '') as match_house_number,
+        {{ hash_of(['compared.match_email']) }} as email_key,
+        {{ hash_of(['compared.match_phone']) }} as phone_key,
+        -- a record that a steward has decided about stands alone, whatever else looks like it
+        {{ hash_of([
+            'compared.match_first_name', 'compared.match_last_name', 'compared.match_email',
+            'compared.match_phone', 'compared.match_birth_date', 'compared.national_id',
+            'compared.match_street', 'compared.house_number_digits', 'compared.match_city',
+            'compared.postcode',
+            'case when compared.is_decided then compared.record_key end',
+        ]) }} as profile_key
+    from compared
 )
 
-select * from normalised
+select * from keyed

@@ -6,7 +6,7 @@ with events as (
 
 records as (
     select
-        record_number,
+        record_key,
         source_record_id,
         email,
         phone
@@ -15,10 +15,10 @@ records as (
 
 sources as (
     select
-        record_number,
+        record_key,
         customer_id
     from {{ ref('int_customer_sources_resolved') }}
-    where record_number is not null
+    where record_key is not null
 ),
 
 latest_per_subject as (
@@ -36,7 +36,7 @@ subjects_of_customers as (
         'email' as subject_type,
         records.email as subject
     from records
-    inner join sources on records.record_number = sources.record_number
+    inner join sources on records.record_key = sources.record_key
     where records.email is not null
 
     union
@@ -46,7 +46,7 @@ subjects_of_customers as (
         'phone' as subject_type,
         records.phone as subject
     from records
-    inner join sources on records.record_number = sources.record_number
+    inner join sources on records.record_key = sources.record_key
     where records.phone is not null
 
     union
@@ -56,7 +56,7 @@ subjects_of_customers as (
         'record' as subject_type,
         records.source_record_id as subject
     from records
-    inner join sources on records.record_number = sources.record_number
+    inner join sources on records.record_key = sources.record_key
     where records.source_record_id like 'crm:%'
 ),
 

@@ -1,0 +1,67 @@
+{#- The blocking keys: name, the value of a profile as SQL, and the largest block that is still
+    compared. A block over its cap is not compared at all: a value on so many profiles is no
+    evidence, and finer keys find the pairs that matter. Broad keys have a small cap: they work
+    on rare values, and on small data. -#}
+{% macro blocking_keys() -%}
+    {#- least() and greatest() skip nulls: with one name missing both would be the other -#}
+    {%- set both = "case when first_name_canonical is not null and last_name is not null then " -%}
+    {%- set names = [
+        both ~ "least(first_name_canonical, last_name) end",
+        both ~ "greatest(first_name_canonical, last_name) end",
+    ] -%}
+    {{ return([
+        {'name': 'email', 'cap': 100, 'parts': ['email']},
+        {'name': 'phone', 'cap': 100, 'parts': ['phone']},
+        {'name': 'national_id', 'cap': 100, 'parts': ['national_id']},
+        {'name': 'last_name_birth_date', 'cap': 100, 'parts': ['last_name', 'birth_date']},
+        {'name': 'first_name_birth_date', 'cap': 100, 'parts': ['first_name_canonical', 'birth_date']},
+        {'name': 'birth_date_postcode', 'cap': 100, 'parts': ['birth_date', 'postcode']},
+        {'name': 'names', 'cap': 100, 'parts': names},
+        {'name': 'names_postcode', 'cap': 100,
+         'parts': ['left(' ~ names[0] ~ ', 3)', 'left(' ~ names[1] ~ ', 3)', 'postcode']},
+        {'name': 'address', 'cap': 100,
+         'parts': ['house_number', 'left(street, 4)', 'coalesce(postcode, city)',
+                   "coalesce(left(first_name_canonical, 1), '')"]},
+        {'name': 'mailbox', 'cap': 100,
+         'parts': ['case when length(mailbox) >= 5 then mailbox end',
+                   'left(coalesce(first_name_canonical, last_name), 2)']},
+        {'name': 'name_starts', 'cap': 10, 'parts': ['left(first_name_canonical, 3)', 'left(last_name, 3)']},
+        {'name': 'birth_date', 'cap': 10, 'parts': ['birth_date']},
+        {'name': 'last_name_city', 'cap': 10, 'parts': ['left(last_name, 4)', 'city']},
+        {'name': 'first_name_city', 'cap': 10, 'parts': ['left(first_name_canonical, 4)', 'city']},
+    ]) }}
+{%- endmacro %}
+
+{#- Rows (profile_key, key_number, block) for the profiles of a relation; a key with a missing part
+    gives none. Blocks are 64-bit hashes of the key's number and parts. -#}
+{% macro blocking_keys_of(profiles) -%}
+    {%- for key in blocking_keys() %}
+    {{ 'union all' if not loop.first }}
+    select
+        profile_key,
+        cast({{ loop.index0 }} as utinyint) as key_number,
+        {{ hash_of([loop.index0 | string] + key.parts) }} as block
+    from {{ profiles }}
+    where {% for part in key.parts %}{{ ' and ' if not loop.first }}({{ part }}) is not null{% endfor %}
+    {%- endfor %}
+{%- endmacro %}
+
+{#- The largest block of a key that is compared, as SQL over `key_number`. -#}
+{% macro block_cap(key_number='key_number') -%}
+    case {{ key_number }}
+        {%- for key in blocking_keys() %} when {{ loop.index0 }} then {{ key.cap }}{% endfor %}
+    end
+{%- endmacro %}
+
+{#- Candidate pairs, each once, smaller key first, from rows of blocking keys; `keys` has one bit
+    per blocking key that brought the pair. -#}
+{% macro candidate_pairs_of(keys) -%}
+    select
+        one.profile_key,
+        other.profile_key as other_profile_key,
+        bit_or(cast(1 as integer) << cast(one.key_number as integer)) as keys
+    from {{ keys }} as one
+    inner join {{ keys }} as other
+        on one.block = other.block and one.profile_key < other.profile_key
+    group by one.profile_key, other.profile_key
+{%- endmacro %}

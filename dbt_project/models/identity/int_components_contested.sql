@@ -1,0 +1,97 @@
+-- Grain: one row per profile of a component that may hold two people.
+-- Most components agree in name and birth date and are customers as they are; these are looked into.
+{% set touched = ref('int_profiles_touched') %}
+
+with connected as (
+    select * from {{ ref('int_profiles_connected') }}
+    {{ only_changed('profile_key', touched) }}
+),
+
+profiles as (
+    select * from {{ ref('int_profiles_formed') }}
+    {{ only_changed('profile_key', touched) }}
+),
+
+records as (
+    select
+        profile_key,
+        source,
+        record_type
+    from {{ ref('int_records_normalised') }}
+    {{ only_changed('profile_key', touched) }}
+),
+
+members as (
+    select
+        connected.component_key,
+        profiles.profile_key,
+        profiles.first_name_canonical,
+        profiles.last_name,
+        profiles.birth_date,
+        profiles.national_id
+    from connected
+    inner join profiles on connected.profile_key = profiles.profile_key
+),
+
+disagreeing as (
+    select
+        component_key,
+        count(*) as size
+    from members
+    group by component_key
+    having
+        count(*) > {{ var('component_cap') }}
+        or min(first_name_canonical) <> max(first_name_canonical)
+        or min(last_name) <> max(last_name)
+        or min(birth_date) <> max(birth_date)
+        or min(national_id) <> max(national_id)
+),
+
+decided as (
+    select connected.component_key
+    from {{ ref('int_decisions_applied') }} as decisions
+    inner join connected on decisions.profile_key = connected.profile_key
+    where decisions.verdict = 'not_same'
+),
+
+one_per_person as (
+    select
+        source,
+        record_type
+    from {{ ref('one_per_person') }}
+),
+
+-- two accounts where the source vouches that a person has one
+doubled as (
+    select members.component_key
+    from members
+    inner join records on members.profile_key = records.profile_key
+    inner join one_per_person
+        on
+            records.source = one_per_person.source
+            and records.record_type = one_per_person.record_type
+    group by members.component_key, records.source, records.record_type
+    having count(*) > 1
+),
+
+contested as (
+    select
+        component_key,
+        bool_or(is_certain) as is_certain
+    from (
+        select component_key, size > {{ var('component_cap') }} as is_certain from disagreeing
+        union all
+        select component_key, true as is_certain from decided
+        union all
+        select component_key, true as is_certain from doubled
+    )
+    group by component_key
+)
+
+select
+    members.component_key,
+    members.profile_key,
+    contested.is_certain,
+    {{ var('component_cap') }} as component_cap
+from members
+inner join contested on members.component_key = contested.component_key

@@ -1,0 +1,21 @@
+-- Grain: one row per customer that a touched record has or had.
+-- Filled in an increment only; ids that are gone are in it, and those whose e-mail was verified since.
+{% set touched = ref('int_records_touched') %}
+{% set verified = ref('int_emails_verified') %}
+{% set ranked = source('last_build', 'int_golden_values_ranked') %}
+
+select customer_id from {{ touched }}
+where customer_id is not null
+union
+select customer_id from {{ ref('int_records_assigned') }}
+where record_key in (select record_key from {{ touched }})
+{% if increment() %}
+union
+select ranked.customer_id
+from {{ ranked }} as ranked
+left join {{ verified }} as verified on ranked.value = verified.email
+where
+    ranked.field_group = 'email'
+    and ranked.is_verified is not null
+    and ranked.is_verified <> (verified.email is not null)
+{% endif %}

@@ -1,0 +1,261 @@
+-- Grain: one row per pair of records that identity linked, refused or left to a person, with why.
+-- A profile is spoken for by its smallest record; further records with its evidence hang on that one.
+{{ config(materialized='view') }}
+{%- set texts = ['shared_contacts'] -%}
+{%- set numbers = ['prior_bits'] -%}
+{%- for comparison in comparisons() -%}
+    {%- do texts.append(comparison.name ~ '_level') -%}
+    {%- do numbers.append(comparison.name ~ '_bits') -%}
+{%- endfor %}
+
+with records as (
+    select
+        record_key,
+        source_record_id,
+        profile_key
+    from {{ ref('int_records_normalised') }}
+),
+
+strong_profiles as (
+    select
+        profile_key,
+        first_name_bits,
+        last_name_bits,
+        city_bits
+    from {{ ref('int_profiles_formed') }}
+    where not is_weak
+),
+
+representatives as (
+    select
+        profile_key,
+        min(source_record_id) as source_record_id,
+        count(*) as record_count
+    from records
+    group by profile_key
+),
+
+profiles as (
+    select
+        strong_profiles.profile_key,
+        strong_profiles.first_name_bits,
+        strong_profiles.last_name_bits,
+        strong_profiles.city_bits,
+        representatives.source_record_id,
+        assigned.customer_id
+    from strong_profiles
+    inner join representatives on strong_profiles.profile_key = representatives.profile_key
+    inner join {{ ref('int_records_assigned') }} as assigned
+        on {{ hash_of(['representatives.source_record_id']) }} = assigned.record_key
+),
+
+scored as (
+    select
+        profile_key,
+        other_profile_key,
+        pattern,
+        weight
+    from {{ ref('int_pairs_scored') }}
+),
+
+decisions as (
+    select * from {{ ref('int_decisions_applied') }}
+),
+
+-- the evidence counts for nothing here, but a steward wants to see it
+decided_pairs as (
+    select
+        decisions.profile_key,
+        decisions.other_profile_key,
+        {{ pattern('one', 'other') }} as pattern,
+        cast(null as float) as weight
+    from decisions
+    anti join scored
+        on
+            decisions.profile_key = scored.profile_key
+            and decisions.other_profile_key = scored.other_profile_key
+    inner join {{ ref('int_profiles_formed') }} as one
+        on decisions.profile_key = one.profile_key
+    inner join {{ ref('int_profiles_formed') }} as other
+        on decisions.other_profile_key = other.profile_key
+),
+
+refused as (
+    select
+        profile_key,
+        other_profile_key,
+        -- a link is refused once
+        min(reason) as reason
+    from {{ ref('int_merges_refused') }}
+    group by profile_key, other_profile_key
+),
+
+pairs as (
+    select
+        candidates.profile_key,
+        candidates.pattern,
+        one.customer_id,
+        other.customer_id as other_customer_id,
+        one.source_record_id,
+        other.source_record_id as other_source_record_id,
+        one.first_name_bits,
+        one.last_name_bits,
+        one.city_bits,
+        case
+            when decisions.verdict = 'same' then 'decided_same'
+            when decisions.verdict = 'not_same' then 'decided_not_same'
+            when candidates.weight >= {{ weight_of('match_probability') }}
+                then if(one.customer_id = other.customer_id, 'matched', 'refused')
+            -- below the threshold it is a question only while no other link has answered it
+            when one.customer_id <> other.customer_id then 'review'
+        end as outcome,
+        refused.reason as refused_reason,
+        decisions.decision_id,
+        decisions.decided_by,
+        decisions.decided_at,
+        decisions.reason as decision_reason
+    from (
+        select * from scored
+        union all
+        select * from decided_pairs
+    ) as candidates
+    inner join profiles as one on candidates.profile_key = one.profile_key
+    inner join profiles as other on candidates.other_profile_key = other.profile_key
+    left join refused
+        on
+            candidates.profile_key = refused.profile_key
+            and candidates.other_profile_key = refused.other_profile_key
+    left join decisions
+        on
+            candidates.profile_key = decisions.profile_key
+            and candidates.other_profile_key = decisions.other_profile_key
+),
+
+copied_profiles as (
+    select
+        formed.profile_key,
+        {{ pattern('formed', 'formed') }} as pattern
+    from {{ ref('int_profiles_formed') }} as formed
+    inner join representatives on formed.profile_key = representatives.profile_key
+    where not formed.is_weak and representatives.record_count > 1
+),
+
+links as (
+    select
+        * exclude (refused_reason),
+        if(outcome = 'refused', refused_reason, null) as refused_reason
+    from pairs
+    where outcome is not null
+
+    union all by name
+
+    select
+        profiles.profile_key,
+        copied_profiles.pattern,
+        profiles.customer_id,
+        profiles.customer_id as other_customer_id,
+        profiles.source_record_id,
+        records.source_record_id as other_source_record_id,
+        profiles.first_name_bits,
+        profiles.last_name_bits,
+        profiles.city_bits,
+        'same_evidence' as outcome
+    from copied_profiles
+    inner join profiles on copied_profiles.profile_key = profiles.profile_key
+    inner join records
+        on
+            copied_profiles.profile_key = records.profile_key
+            and profiles.source_record_id <> records.source_record_id
+),
+
+priors as (
+    select
+        context,
+        log2(prior / (1 - prior)) as bits,
+        coalesce(nullif(concat_ws(
+            ', ',
+            nullif(shared_email, 'none') || ' e-mail',
+            nullif(shared_phone, 'none') || ' phone',
+            nullif(shared_address, 'none') || ' address'
+        ), ''), 'nothing') as shared_contacts
+    from {{ ref('match_priors') }}
+),
+
+levels as (
+    select * from {{ ref('int_levels_weighed') }}
+),
+
+-- a few thousand patterns occur: decoded once each, and rounded so that the bits add up exactly
+patterns as (
+    select
+        seen.pattern,
+        patterns_weighed.has_first_name_bits,
+        patterns_weighed.has_last_name_bits,
+        patterns_weighed.has_city_bits,
+        priors.shared_contacts,
+        cast(priors.bits as decimal(9, 4)) as prior_bits,
+        {%- for comparison in comparisons() %}
+        {{ comparison.name }}.meaning as {{ comparison.name }}_level,
+        cast(
+            if(
+                patterns_weighed.context = 0,
+                {{ comparison.name }}.bits,
+                {{ comparison.name }}.household_bits
+            ) as decimal(9, 4)
+        ) as {{ comparison.name }}_bits{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (select distinct pattern from links) as seen
+    inner join {{ ref('int_patterns_weighed') }} as patterns_weighed
+        on seen.pattern = patterns_weighed.pattern
+    inner join priors on patterns_weighed.context = priors.context
+    {%- for comparison in comparisons() %}
+    inner join levels as {{ comparison.name }}
+        on
+            {{ comparison.name }}.comparison = '{{ comparison.name }}'
+            and {{ comparison.name }}.level = {{ level_of(comparison.name, 'seen.pattern') }}
+    {%- endfor %}
+),
+
+explained as (
+    select
+        links.* exclude (pattern, first_name_bits, last_name_bits, city_bits),
+        {% for column in texts + numbers -%}
+        patterns.{{ column }},
+        {% endfor -%}
+        cast(
+            if(patterns.has_first_name_bits, links.first_name_bits, 0)
+            + if(patterns.has_last_name_bits, links.last_name_bits, 0)
+            + if(patterns.has_city_bits, links.city_bits, 0)
+            as decimal(9, 4)
+        ) as frequency_bits
+    from links
+    inner join patterns on links.pattern = patterns.pattern
+),
+
+added_up as (
+    select
+        *,
+        cast({{ numbers | join(' + ') }} + frequency_bits as decimal(9, 4)) as match_weight
+    from explained
+)
+
+-- the smaller record first: which of the two is smaller must not hang on a hash
+select
+    if(source_record_id < other_source_record_id, customer_id, other_customer_id) as customer_id,
+    if(source_record_id < other_source_record_id, other_customer_id, customer_id)
+        as other_customer_id,
+    least(source_record_id, other_source_record_id) as source_record_id,
+    greatest(source_record_id, other_source_record_id) as other_source_record_id,
+    outcome,
+    round(1 / (1 + pow(2, -cast(match_weight as double))), 6) as match_probability,
+    match_weight,
+    {% for column in texts + numbers -%}
+    {{ column }},
+    {% endfor -%}
+    frequency_bits,
+    refused_reason,
+    decision_id,
+    decided_by,
+    decided_at,
+    decision_reason
+from added_up

@@ -1,0 +1,206 @@
+"""Grain: one row per member and one per refused merge of a component that contradicts itself.
+
+Links are merged strongest first, and a merge that would make two people one is refused: Kruskal's
+algorithm with constraints. Only components with a contradiction come here, a few per cent of all,
+and above the cap only the cheap constraints are checked and clusters stay below the cap: the work
+is bounded by links x log(links) plus the pairs within the cap.
+"""
+
+import math
+from collections import defaultdict
+
+import pyarrow as pa
+
+# A merge whose pairs contradict each other by this many bits on average joins two people.
+CONTRADICTION_BITS = -2.0
+
+NOT_SAME = "a steward decided that they are not the same"
+TWO_ACCOUNTS = "two accounts of a kind that a person has once"
+TOO_LARGE = "the cluster would be too large"
+CONTRADICTION = "the records contradict each other"
+
+
+class Component:
+    """The profiles of a component and what may not be merged.
+
+    members: profile keys. cohesion: bits per pair (smaller key, larger key); a pair that is not
+    listed counts 0. separated: profile to {profile that it must not share a customer with:
+    reason}. accounts: profile to the account types of which a person has one. cap: most members of
+    a cluster, None when all pairs have been compared.
+    """
+
+    def __init__(self, members, cohesion, separated, accounts, cap=None):
+        self.cohesion = cohesion
+        self.separated = separated
+        self.accounts = accounts
+        self.cap = cap
+        self.cluster_of = {member: member for member in members}
+        self.members_of = {member: [member] for member in members}
+
+    def merge(self, links):
+        """Merge along links (weight, profile, other profile, is_decided); returns the refused.
+
+        Ties go to the smaller keys, so the outcome does not depend on the order of the links. A
+        steward's link comes first and yields only to a steward's "not the same".
+        """
+        refused = []
+        for link in sorted(links, key=lambda link: (not link[3], -(link[0] or 0), link[1], link[2])):
+            _, one, other, is_decided = link
+            left, right = self.cluster_of[one], self.cluster_of[other]
+            if left == right:
+                continue
+            reason = self._objection(self.members_of[left], self.members_of[right], is_decided)
+            if reason:
+                refused.append((*link[:3], reason))
+                continue
+            if len(self.members_of[left]) < len(self.members_of[right]):
+                left, right = right, left
+            for member in self.members_of[right]:
+                self.cluster_of[member] = left
+            self.members_of[left] += self.members_of.pop(right)
+        return refused
+
+    def clusters(self):
+        """Profile to cluster; a cluster is named by its smallest member."""
+        return {
+            member: min(members) for members in self.members_of.values() for member in members
+        }
+
+    def _objection(self, left, right, is_decided):
+        # all reasons, not the first: which is first depends on the order of the members
+        others = set(right)
+        reasons = {
+            reason
+            for member in left
+            for forbidden, reason in self.separated.get(member, {}).items()
+            if forbidden in others
+        }
+        if NOT_SAME in reasons:
+            return NOT_SAME
+        if reasons and not is_decided:
+            return min(reasons)
+        if is_decided:
+            return None
+        held = {account for member in left for account in self.accounts.get(member, ())}
+        if held and any(held & self.accounts.get(member, set()) for member in right):
+            return TWO_ACCOUNTS
+        if self.cap is not None:
+            return TOO_LARGE if len(left) + len(right) > self.cap else None
+        # an exact sum: a float's last bit must not depend on the order of the pairs
+        total = math.fsum(
+            self.cohesion.get((one, other) if one < other else (other, one), 0.0)
+            for one in left
+            for other in right
+        )
+        return CONTRADICTION if total < CONTRADICTION_BITS * len(left) * len(right) else None
+
+
+def decide(members, pairs, links, separations, accounts, cap):
+    """Merge within every component; yields (component, profile, other, cluster, weight, reason).
+
+    members: (component, profile). pairs: (component, profile, other, cohesion in bits). links:
+    (component, weight in bits, profile, other, is_decided). separations: (profile, other, reason).
+    accounts: (profile, account type). cap: a larger component has no pairs. A row without reason
+    is a member; one with a reason is a merge that was refused.
+    """
+    members_of, links_of, cohesion_of = defaultdict(list), defaultdict(list), defaultdict(dict)
+    for component, profile in members:
+        members_of[component].append(profile)
+    for component, one, other, bits in pairs:
+        cohesion_of[component][one, other] = bits
+    for component, *link in links:
+        links_of[component].append(link)
+    separated, accounts_of = defaultdict(dict), defaultdict(set)
+    for one, other, reason in separations:
+        # a steward's word is not overwritten by a weaker reason
+        if separated[one].get(other) != NOT_SAME:
+            separated[one][other] = separated[other][one] = reason
+    for profile, account in accounts:
+        accounts_of[profile].add(account)
+    for name, profiles in members_of.items():
+        component = Component(
+            profiles,
+            cohesion_of.get(name, {}),
+            separated,
+            accounts_of,
+            cap if len(profiles) > cap else None,
+        )
+        for weight, one, other, reason in component.merge(links_of[name]):
+            yield name, one, other, component.cluster_of[one], weight, reason
+        for profile, cluster in component.clusters().items():
+            yield name, profile, None, cluster, None, None
+
+
+SCHEMA = pa.schema(
+    {
+        "component_key": pa.uint64(),
+        "profile_key": pa.uint64(),
+        "other_profile_key": pa.uint64(),
+        "cluster_key": pa.uint64(),
+        "weight": pa.float32(),
+        "reason": pa.string(),
+    }
+)
+
+
+def model(dbt, session):
+    """dbt's entry: the inputs of `decide` from the contested components."""
+    members = dbt.ref("int_components_contested")  # noqa: F841 - DuckDB reads it by its name
+    compared = dbt.ref("int_pairs_contested")  # noqa: F841
+    links = dbt.ref("int_profiles_linked")  # noqa: F841
+    decisions = dbt.ref("int_decisions_applied")  # noqa: F841
+    records = dbt.ref("int_records_normalised")  # noqa: F841
+    one_per_person = dbt.ref("one_per_person")  # noqa: F841
+
+    contested = session.sql(
+        f"""
+        select * from members
+        where
+            is_certain
+            or component_key in (
+                select component_key from compared
+                where separation is not null or cohesion < {CONTRADICTION_BITS}
+            )
+        """
+    )
+    pairs = session.sql(
+        "select compared.* from compared"
+        " where component_key in (select component_key from contested)"
+    )
+
+    links_contested = session.sql(
+        "select contested.component_key, weight, links.profile_key, other_profile_key, is_decided"
+        " from links inner join contested on links.profile_key = contested.profile_key"
+    )
+    separations = session.sql(
+        "select profile_key, other_profile_key, separation from pairs where separation is not null"
+        f" union all select profile_key, other_profile_key, '{NOT_SAME}' from decisions"
+        " where verdict = 'not_same'"
+    )
+    accounts = session.sql(
+        "select records.profile_key, records.source || ':' || records.record_type from records"
+        " inner join one_per_person on records.source = one_per_person.source"
+        " and records.record_type = one_per_person.record_type"
+        " inner join contested on records.profile_key = contested.profile_key"
+    )
+    decided = decide(
+        contested.project("component_key, profile_key").fetchall(),
+        pairs.project("component_key, profile_key, other_profile_key, cohesion").fetchall(),
+        links_contested.fetchall(),
+        separations.fetchall(),
+        accounts.fetchall(),
+        session.sql("select coalesce(max(component_cap), 0) from contested").fetchall()[0][0],
+    )
+    columns = list(zip(*decided, strict=True)) or [[]] * 6
+    component, profile, other, cluster, weight, reason = columns
+    return pa.table(
+        {
+            "component_key": component,
+            "profile_key": profile,
+            "other_profile_key": other,
+            "cluster_key": cluster,
+            "weight": weight,
+            "reason": reason,
+        },
+        schema=SCHEMA,
+    )

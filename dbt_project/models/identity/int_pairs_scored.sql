@@ -1,0 +1,82 @@
+-- Grain: one row per pair of profiles that match or could: at or above the review threshold.
+-- The pattern says how they agree, the weight what that is worth; `keys` which keys found the pair.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {
+        'key': ['profile_key', 'other_profile_key'],
+        'changed': 'int_profiles_rescored', 'changed_key': 'profile_key',
+    }}
+) }}
+{% set rescored = ref('int_profiles_rescored') %}
+
+with keys as (
+    select * from {{ ref('int_blocking_keys_collected') }}
+    {% if increment() %}
+    where block in (
+        select block from {{ ref('int_blocking_keys_collected') }}
+        where profile_key in (select profile_key from {{ rescored }})
+    )
+    {% endif %}
+),
+
+profiles as (
+    select * from {{ ref('int_profiles_formed') }}
+),
+
+blocks as (
+    select block
+    from keys
+    group by block, key_number
+    having count(*) between 2 and {{ block_cap() }}
+),
+
+keys_compared as (
+    select
+        keys.profile_key,
+        keys.key_number,
+        keys.block
+    from keys
+    semi join blocks on keys.block = blocks.block
+),
+
+pairs as (
+    {{ candidate_pairs_of('keys_compared') }}
+),
+
+pairs_wanted as (
+    select * from pairs
+    {% if increment() %}
+    where
+        profile_key in (select profile_key from {{ rescored }})
+        or other_profile_key in (select profile_key from {{ rescored }})
+    {% endif %}
+),
+
+compared as (
+    select
+        pairs_wanted.profile_key,
+        pairs_wanted.other_profile_key,
+        pairs_wanted.keys,
+        {{ pattern('one', 'other') }} as pattern,
+        one.first_name_bits,
+        one.last_name_bits,
+        one.city_bits
+    from pairs_wanted
+    inner join profiles as one on pairs_wanted.profile_key = one.profile_key
+    inner join profiles as other on pairs_wanted.other_profile_key = other.profile_key
+),
+
+weighed as (
+    select
+        compared.profile_key,
+        compared.other_profile_key,
+        compared.keys,
+        compared.pattern,
+        cast({{ pair_weight('patterns', 'compared') }} as float) as weight
+    from compared
+    inner join {{ ref('int_patterns_weighed') }} as patterns on compared.pattern = patterns.pattern
+)
+
+select * from weighed
+where weight >= {{ weight_of('review_probability') }}

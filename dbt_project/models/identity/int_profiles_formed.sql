@@ -1,0 +1,136 @@
+-- Grain: one row per profile: records with the same evidence are one, compared once.
+-- A profile too weak to match its own copy (a bare name) is compared with nothing.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {'key': 'profile_key', 'changed': 'int_profiles_changed'}}
+) }}
+{% set changed = ref('int_profiles_changed') %}
+
+with records as (
+    select * from {{ ref('int_records_normalised') }}
+    {{ only_changed('profile_key', changed) }}
+),
+
+-- any record stands for its profile: they do not differ in what is compared
+representatives as (
+    select min(record_key) as record_key
+    from records
+    group by profile_key
+),
+
+shared_values as (
+    select
+        value_key,
+        status in ('placeholder', 'crowded') as is_suppressed
+    from {{ ref('int_values_shared') }}
+),
+
+frequencies as (
+    select
+        field,
+        coalesce(value, '') as value,
+        least(-log2(frequency), {{ var('max_frequency_bits') }}) as bits
+    from {{ ref('match_frequencies') }}
+),
+
+-- bits of an exact agreement on any value of the field: what the level already counts
+exact_levels as (
+    select
+        max(case when comparison = 'first_name' and level = 1 then -log2(u) end) as first_name_bits,
+        max(case when comparison = 'last_name' and level = 1 then -log2(u) end) as last_name_bits,
+        max(case when comparison = 'address' and level = 4 then -log2(u) end) as city_bits
+    from {{ ref('match_levels') }}
+),
+
+unlisted as (
+    select
+        max(case when field = 'first_name' then bits end) as first_name_bits,
+        max(case when field = 'last_name' then bits end) as last_name_bits,
+        max(case when field = 'city' then bits end) as city_bits
+    from frequencies
+    where value = ''
+),
+
+evidence as (
+    select
+        records.profile_key,
+        records.is_decided,
+        records.match_first_name as first_name,
+        records.match_first_name_canonical as first_name_canonical,
+        records.match_last_name as last_name,
+        case when not coalesce(shared_emails.is_suppressed, false) then records.match_email end
+            as email,
+        coalesce(not shared_emails.is_suppressed, false) as is_email_shared,
+        case when not coalesce(shared_phones.is_suppressed, false) then records.match_phone end
+            as phone,
+        coalesce(not shared_phones.is_suppressed, false) as is_phone_shared,
+        records.match_birth_date as birth_date,
+        records.national_id,
+        records.match_street as street,
+        records.match_house_number as house_number,
+        records.postcode,
+        records.match_city as city
+    from records
+    inner join representatives on records.record_key = representatives.record_key
+    left join shared_values as shared_emails on records.email_key = shared_emails.value_key
+    left join shared_values as shared_phones on records.phone_key = shared_phones.value_key
+),
+
+mailboxes as (
+    select
+        *,
+        split_part(email, '@', 1) as mailbox,
+        split_part(email, '@', 2) as email_domain,
+        regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
+        -- more than the spelling of the name: two letters or digits of its own
+        coalesce(
+            length(replace(replace(
+                {{ fold_umlauts("regexp_replace(split_part(email, '@', 1), '[^a-z0-9]', '', 'g')") }},
+                coalesce(first_name, ' '), ''
+            ), coalesce(last_name, ' '), '')) >= 2 and first_name is not null,
+            false
+        ) or coalesce(regexp_matches(split_part(email, '@', 1), '[0-9]'), false)
+            as is_mailbox_distinctive
+    from evidence
+),
+
+profiles as (
+    select
+        mailboxes.*,
+        cast(
+            coalesce(first_names.bits, unlisted.first_name_bits) - exact_levels.first_name_bits
+            as float
+        ) as first_name_bits,
+        cast(
+            coalesce(last_names.bits, unlisted.last_name_bits) - exact_levels.last_name_bits
+            as float
+        ) as last_name_bits,
+        cast(coalesce(cities.bits, unlisted.city_bits) - exact_levels.city_bits as float)
+            as city_bits
+    from mailboxes
+    cross join unlisted
+    cross join exact_levels
+    left join frequencies as first_names
+        on mailboxes.first_name = first_names.value and first_names.field = 'first_name'
+    left join frequencies as last_names
+        on mailboxes.last_name = last_names.value and last_names.field = 'last_name'
+    left join frequencies as cities
+        on mailboxes.city = cities.value and cities.field = 'city'
+),
+
+self_compared as (
+    select
+        profiles.*,
+        {{ pattern('profiles', 'profiles') }} as pattern
+    from profiles
+)
+
+select
+    self_compared.* exclude (pattern),
+    cast({{ pair_weight('patterns', 'self_compared') }} as float) as self_weight,
+    not self_compared.is_decided
+    and {{ pair_weight('patterns', 'self_compared') }} < {{ weight_of('review_probability') }}
+        as is_weak
+from self_compared
+inner join {{ ref('int_patterns_weighed') }} as patterns on self_compared.pattern = patterns.pattern

@@ -1,0 +1,326 @@
+"""Verbs of the `warehouse` command about who is who: decide, decisions, revoke, train."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.console import console
+from orchestration.identity.decisions import (
+    Action,
+    Decision,
+    DecisionError,
+    append_decision,
+    decisions_in_force,
+    new_decision,
+    read_decisions,
+)
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.identity.training import TrainingReport
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_VERDICTS = {"same": Action.SAME, "not-same": Action.NOT_SAME}
+_NEXT = "`make run` builds and releases customers with it."
+
+
+def add_verbs(verbs: "Verbs") -> None:
+    """Register the verbs of identity beside the others."""
+    _add_decide(verbs)
+    _add_decisions(verbs)
+    _add_revoke(verbs)
+    _add_train(verbs)
+
+
+# --- decide ------------------------------------------------------------------------------------
+
+
+def _add_decide(verbs: "Verbs") -> None:
+    verb = verbs.add_parser("decide", help="say that two records are, or are not, one person")
+    verb.add_argument("verdict", choices=_VERDICTS)
+    verb.add_argument("record", metavar="RECORD", help="source_record_id, for example crm:C1")
+    verb.add_argument("other", metavar="OTHER", help="source_record_id of the other record")
+    _add_who_and_why(verb)
+    verb.add_argument(
+        "--unseen", action="store_true", help="decide on records that have not landed yet, too"
+    )
+    verb.set_defaults(action=_decide)
+
+
+def _decide(settings: Settings, options: argparse.Namespace) -> int:
+    try:
+        decision = new_decision(
+            _VERDICTS[options.verdict],
+            source_record_id=options.record,
+            other_source_record_id=options.other,
+            decided_by=options.by,
+            reason=options.why,
+            decided_at=datetime.now(UTC),
+        )
+        if not options.unseen and not _are_known(settings, decision.pair):
+            return 1
+        before = _in_force_on(settings, decision.pair)
+        if before and before.action is decision.action:
+            _say(f"Nothing to add: {_told(before)}, by {before.decided_by}: {before.reason}")
+            return 0
+        append_decision(settings.decisions, decision)
+    except DecisionError as error:
+        _complain(str(error))
+        return 1
+    _say(f"Decided {_told(decision)}.")
+    if before:
+        _say(f"It takes the place of {_told(before)}, by {before.decided_by}: {before.reason}")
+    _say(_NEXT)
+    return 0
+
+
+def _are_known(settings: Settings, records: tuple[str, ...]) -> bool:
+    """Complain of records that no run has seen; what cannot be looked up counts as known."""
+    import duckdb  # noqa: PLC0415 - 0.1 s that the other verbs need not pay
+
+    from orchestration.sql import literal  # noqa: PLC0415
+
+    if not settings.working_database.exists():
+        return True
+    known = True
+    try:
+        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+            for record in records:
+                found = connection.execute(
+                    "select source_record_id from identity.int_records_normalised"
+                    f" where lower(source_record_id) = lower({literal(record)})"
+                    f" order by source_record_id <> {literal(record)}, source_record_id limit 1"
+                ).fetchone()
+                if found is None or found[0] != record:
+                    known = False
+                    hint = f"did you mean {found[0]}? " if found else ""
+                    _complain(
+                        f"Not decided: no record {record} was in the last run; {hint}"
+                        "`--unseen` decides on it nevertheless."
+                    )
+    except duckdb.CatalogException:
+        return True  # nothing has been built yet
+    except duckdb.Error as error:
+        _say(f"Not looked up whether the records exist: {error}")
+    return known
+
+
+# --- decisions ---------------------------------------------------------------------------------
+
+
+def _add_decisions(verbs: "Verbs") -> None:
+    verb = verbs.add_parser("decisions", help="list what stewards decided")
+    verb.add_argument(
+        "--all", action="store_true", help="also what was revoked or replaced since, and by what"
+    )
+    verb.set_defaults(action=_decisions)
+
+
+def _decisions(settings: Settings, options: argparse.Namespace) -> int:
+    try:
+        decisions = read_decisions(settings.decisions)
+    except DecisionError as error:
+        _complain(str(error))
+        return 1
+    in_force = decisions_in_force(decisions)
+    shown = decisions if options.all else in_force
+    table = Table("decision", "says", "by", "at", "reason", "", box=None)
+    # A long reason goes on in the next line, an id is never broken.
+    table.columns[0].no_wrap = table.columns[3].no_wrap = True
+    states = _states(decisions, in_force)
+    for decision in shown:
+        cells = (
+            decision.decision_id,
+            _verdict(decision),
+            decision.decided_by,
+            f"{decision.decided_at:%Y-%m-%d %H:%M}",
+            decision.reason,
+            states[decision.decision_id] if options.all else "",
+        )
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    if shown:
+        console.print(table)
+    _say(f"In force: {len(in_force):,} of {len(decisions):,} lines in {settings.decisions}")
+    return 0
+
+
+def _states(decisions: tuple[Decision, ...], in_force: tuple[Decision, ...]) -> dict[str, str]:
+    """What became of each decision, by its id."""
+    holding = {decision.pair: decision for decision in in_force}
+    revoked_by = {d.revokes: d.decision_id for d in decisions if d.revokes}
+    states: dict[str, str] = {}
+    for decision in decisions:
+        holder = holding.get(decision.pair)
+        if decision.action is Action.REVOKE:
+            states[decision.decision_id] = ""
+        elif by := revoked_by.get(decision.decision_id):
+            states[decision.decision_id] = f"revoked by {by}"
+        elif holder == decision:
+            states[decision.decision_id] = "in force"
+        elif holder:
+            states[decision.decision_id] = f"replaced by {holder.decision_id}"
+    return states
+
+
+# --- revoke ------------------------------------------------------------------------------------
+
+
+def _add_revoke(verbs: "Verbs") -> None:
+    verb = verbs.add_parser("revoke", help="take a decision away; an earlier one holds again")
+    verb.add_argument("decision_id", metavar="DECISION_ID", help="as `decisions` lists it")
+    _add_who_and_why(verb)
+    verb.set_defaults(action=_revoke)
+
+
+def _revoke(settings: Settings, options: argparse.Namespace) -> int:
+    try:
+        revoke = new_decision(
+            Action.REVOKE,
+            revokes=options.decision_id,
+            decided_by=options.by,
+            reason=options.why,
+            decided_at=datetime.now(UTC),
+        )
+        append_decision(settings.decisions, revoke)
+        decisions = read_decisions(settings.decisions)
+    except DecisionError as error:
+        _complain(str(error))
+        return 1
+    target = next(d for d in decisions if d.decision_id == revoke.revokes)
+    _say(f"Revoked {_told(target)}.")
+    now = _in_force_on(settings, target.pair)
+    first, second = target.pair
+    _say(
+        f"In force on the two is now {_told(now)}, by {now.decided_by}: {now.reason}"
+        if now
+        else f"On {first} and {second} only the evidence speaks now."
+    )
+    _say(_NEXT)
+    return 0
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+def _add_train(verbs: "Verbs") -> None:
+    verb = verbs.add_parser("train", help="learn the parameters of matching from the last run")
+    verb.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to write them; default seeds/reference"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="show them, write nothing")
+    verb.add_argument(
+        "--min-count",
+        type=int,
+        default=5,
+        metavar="N",
+        help="list no name or city that fewer profiles bear (default 5)",
+    )
+    verb.set_defaults(action=_train)
+
+
+def _train(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.identity.parameters import REFERENCE  # noqa: PLC0415
+    from orchestration.identity.training import TrainingError, train  # noqa: PLC0415 - numpy, dbt
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.transform.dbt import TransformError, parse  # noqa: PLC0415
+
+    out = None if options.dry_run else (options.out or REFERENCE)
+    try:
+        with only_one_run(settings):
+            report = train(settings, parse(settings), out=out, min_count=options.min_count)
+    except (TrainingError, TransformError, WarehouseBusyError, OSError) as error:
+        _complain(str(error))
+        return 1
+    _show_training(report)
+    if out is None:
+        _say("Nothing was written.")
+    else:
+        _say(f"Wrote match_levels.csv, match_priors.csv and match_frequencies.csv to {out}.")
+        if out == REFERENCE:
+            _say(_NEXT.replace("with it", "with them"))
+    return 0
+
+
+def _show_training(report: "TrainingReport") -> None:
+    levels = Table("comparison", "level", "m", "u", "bits", "before", box=None)
+    before = {(level.comparison, level.level): level for level in report.before.levels}
+    for level in report.after.levels:
+        old = before.get((level.comparison, level.level))
+        levels.add_row(
+            level.comparison if level.level == 1 else "",
+            level.meaning,
+            f"{level.m:.4f}",
+            f"{level.u:.3g}",
+            f"{level.bits:+.1f}",
+            f"{old.bits:+.1f}" if old else "-",
+        )
+    console.print(levels)
+    console.print()
+
+    priors = Table("e-mail", "phone", "address", "prior", "before", box=None)
+    before_priors = {prior.context: prior.prior for prior in report.before.priors}
+    for prior in report.after.priors:
+        priors.add_row(
+            prior.shared_email,
+            prior.shared_phone,
+            prior.shared_address,
+            f"{prior.prior:.4g}",
+            f"{before_priors[prior.context]:.4g}" if prior.context in before_priors else "-",
+        )
+    console.print(priors)
+    console.print()
+
+    sessions = Table("session", "pairs", "expected matches", "free comparisons", box=None)
+    for session in report.sessions:
+        sessions.add_row(
+            session.key,
+            f"{session.pair_count:,}",
+            "left out" if session.left_out else f"{session.matches:,.0f}",
+            ", ".join(session.free),
+        )
+    console.print(sessions)
+    console.print()
+    for warning in report.warnings:
+        console.print(warning, style="yellow", markup=False)
+    listed = sum(bool(frequency.value) for frequency in report.after.frequencies)
+    _say(
+        f"Learned from {report.profile_count:,} profiles, {report.candidate_count:,} candidate"
+        f" pairs and {report.random_count:,} random pairs; {listed:,} values are listed."
+    )
+
+
+# --- what the verbs share ------------------------------------------------------------------------
+
+
+def _add_who_and_why(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--by", metavar="WHO", required=True, help="who answers for it")
+    verb.add_argument("--why", metavar="TEXT", required=True, help="what speaks for it, one line")
+
+
+def _in_force_on(settings: Settings, pair: tuple[str, str]) -> Decision | None:
+    in_force = decisions_in_force(read_decisions(settings.decisions))
+    return next((decision for decision in in_force if decision.pair == pair), None)
+
+
+def _told(decision: Decision) -> str:
+    return f"{decision.decision_id}: {_verdict(decision)}"
+
+
+def _verdict(decision: Decision) -> str:
+    if decision.action is Action.REVOKE:
+        return f"revokes {decision.revokes}"
+    relation = "is" if decision.action is Action.SAME else "is not"
+    return f"{decision.source_record_id} {relation} {decision.other_source_record_id}"
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False)
+
+
+def _complain(text: str) -> None:
+    console.print(text, style="red", markup=False)
