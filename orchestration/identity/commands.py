@@ -1,4 +1,4 @@
-"""Verbs of the `warehouse` command about who is who: decide, decisions, revoke, train."""
+"""Verbs of the `warehouse` command about who is who, from decide to preview."""
 
 import argparse
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.console import console
+from orchestration.console import console, print_report
 from orchestration.identity.decisions import (
     Action,
     Decision,
@@ -35,6 +35,8 @@ def add_verbs(verbs: "Verbs") -> None:
     _add_decisions(verbs)
     _add_revoke(verbs)
     _add_train(verbs)
+    _add_explain(verbs)
+    _add_preview(verbs)
 
 
 # --- decide ------------------------------------------------------------------------------------
@@ -292,6 +294,67 @@ def _show_training(report: "TrainingReport") -> None:
         f"Learned from {report.profile_count:,} profiles, {report.candidate_count:,} candidate"
         f" pairs and {report.random_count:,} random pairs; {listed:,} values are listed."
     )
+
+
+# --- explain -------------------------------------------------------------------------------------
+
+
+def _add_explain(verbs: "Verbs") -> None:
+    verb = verbs.add_parser("explain", help="tell why records are one customer, or are not")
+    verb.add_argument(
+        "reference",
+        metavar="CUSTOMER_OR_RECORD",
+        help="customer id, also one out of use, or source_record_id, for example crm:C1",
+    )
+    verb.add_argument("--all", action="store_true", help="cut no list short")
+    verb.set_defaults(action=_explain)
+
+
+def _explain(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.identity.explain import ExplainError, explain  # noqa: PLC0415 - duckdb
+    from orchestration.identity.showing import explanation  # noqa: PLC0415
+
+    try:
+        told = explain(settings, options.reference)
+    except ExplainError as error:
+        _complain(str(error))
+        return 1
+    print_report(explanation(told, everything=options.all))
+    return 0
+
+
+# --- preview -------------------------------------------------------------------------------------
+
+
+def _add_preview(verbs: "Verbs") -> None:
+    verb = verbs.add_parser(
+        "preview",
+        help="show what edited rules, parameters or decisions would change, and change nothing",
+    )
+    verb.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FOLDER",
+        help="take match_*.csv from there, for example what `train --out FOLDER` wrote",
+    )
+    verb.add_argument(
+        "--limit", type=int, default=10, metavar="N", help="examples of each kind (default 10)"
+    )
+    verb.set_defaults(action=_preview)
+
+
+def _preview(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.identity.preview import PreviewError, preview  # noqa: PLC0415 - dbt
+    from orchestration.identity.showing import preview_report  # noqa: PLC0415
+
+    try:
+        seen = preview(settings, parameters=options.parameters, limit=options.limit)
+    except PreviewError as error:
+        _complain(str(error))
+        return 1
+    print_report(preview_report(seen))
+    _say("\nNothing was changed. `make run` builds and releases it.")
+    return 0
 
 
 # --- what the verbs share ------------------------------------------------------------------------

@@ -217,9 +217,7 @@ def explain(settings: Settings, reference: str) -> Explanation:
             customer_id=customer_id,
             redirected_from=redirected_from,
             records=tuple(records[record] for record in own if record in records),
-            visitors=tuple(
-                m["source_record_id"] for m in members if m["record_type"] == "visitor"
-            ),
+            visitors=tuple(m["source_record_id"] for m in members if m["record_type"] == "visitor"),
             strangers={name: record for name, record in records.items() if name not in own},
             links=links,
             decisions=_decisions(connection, own),
@@ -263,7 +261,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") + "."
 
 
-# --- whom the reference means ----------------------------------------------------------------------
+# --- whom the reference means --------------------------------------------------------------------
 
 
 def _resolve(
@@ -324,7 +322,7 @@ def _withdrawn(connection: duckdb.DuckDBPyConnection, reference: str) -> Explana
     )
 
 
-# --- what is known of them -------------------------------------------------------------------------
+# --- what is known of them -----------------------------------------------------------------------
 
 
 def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> dict[str, Record]:
@@ -439,7 +437,7 @@ def _spanning(links: Iterable[Link]) -> set[tuple[str, str]]:
 def _decisions(
     connection: duckdb.DuckDBPyConnection, names: Sequence[str]
 ) -> tuple[DecisionMade, ...]:
-    """Decisions in force in the last run on any of these records, also with one that is not here."""
+    """Decisions in force in the last run on any of these records and on any other record."""
     if not names:
         return ()
     own = ", ".join(literal(name) for name in names)

@@ -54,8 +54,9 @@ class Prior:
     """What two profiles share already, and how often they are one person.
 
     shared_email, shared_phone: none, personal, or shared when it is known to be several people's;
-    shared_address: none or exact. In context 0, where they share nothing, the prior is relative to
-    all pairs of profiles; in the others to the candidate pairs of the context.
+    shared_address: none or exact. In context 0, where they share nothing, the prior is the number
+    of matches that a profile has among all others, which does not depend on how many there are; in
+    the others it is the probability that a candidate pair of the context is one person.
     """
 
     context: int
@@ -184,70 +185,70 @@ HOUSEHOLD_ADDRESS = (0.6, 0.05, 0.1, 0.1, 0.15)
 _LEVELS = (
     *_levels(
         "first_name",
-        ("exact", 0.79, 0.0024),
-        ("nickname", 0.042, 0.00084),
-        ("close", 0.053, 0.0017),
-        ("initial or short form", 0.036, 0.0023),
-        ("similar", 0.012, 0.0066),
-        ("different", 0.006, 0.9857),
-        ("crossed with last name", 0.061, 0.00045),
+        ("exact", 0.789, 0.00235),
+        ("nickname", 0.0419, 0.000752),
+        ("close", 0.0534, 0.00153),
+        ("initial or short form", 0.0357, 0.00238),
+        ("similar", 0.0122, 0.00647),
+        ("different", 0.00682, 0.98607),
+        ("crossed with last name", 0.0609, 0.000449),
     ),
     *_levels(
         "last_name",
-        ("exact", 0.887, 0.0007),
-        ("close", 0.039, 0.0004),
-        ("similar or part of a double name", 0.048, 0.003),
-        ("different", 0.026, 0.9959),
+        ("exact", 0.887, 0.000684),
+        ("close", 0.0392, 0.000458),
+        ("similar or part of a double name", 0.0475, 0.00287),
+        ("different", 0.0261, 0.99599),
     ),
     *_levels(
         "birth_date",
-        ("exact", 0.912, 0.00008),
-        ("one field off, or day and month exchanged", 0.057, 0.0046),
-        ("near", 0.005, 0.067),
-        ("different", 0.026, 0.9283),
+        ("exact", 0.90881, 0.000104),
+        ("one field off, or day and month exchanged", 0.0565, 0.00452),
+        ("near", 0.00439, 0.0701),
+        ("different", 0.0303, 0.92529),
     ),
     *_levels(
         "email",
-        ("exact", 0.725, 0.00002),
-        ("same mailbox name at another provider", 0.016, 0.00013),
-        ("close", 0.004, 0.0001),
-        ("different", 0.209, 0.99973),
-        ("exact, known to be shared", 0.046, 0.00002),
+        ("exact", 0.725, 3.82e-06),
+        ("same mailbox name at another provider", 0.0157, 4.12e-05),
+        ("close", 0.00403, 6.97e-05),
+        ("different", 0.209, 0.99989),
+        ("exact, known to be shared", 0.0454, 3.82e-06),
         household=HOUSEHOLD_EMAIL,
     ),
     *_levels(
         "phone",
-        ("exact", 0.688, 0.00002),
-        ("one digit off", 0.026, 0.000001),
-        ("different", 0.267, 0.99997),
-        ("exact, known to be shared", 0.019, 0.00001),
+        ("exact", 0.684, 3.82e-06),
+        ("one digit off", 0.0494, 4.39e-06),
+        ("different", 0.246, 0.99999),
+        ("exact, known to be shared", 0.0203, 3.82e-06),
         household=HOUSEHOLD_PHONE,
     ),
     *_levels(
         "address",
-        ("exact", 0.315, 0.00002),
-        ("street and postcode", 0.002, 0.000003),
-        ("postcode", 0.537, 0.00007),
-        ("city", 0.018, 0.0069),
-        ("different", 0.128, 0.993),
+        ("exact", 0.291, 1.62e-05),
+        ("street and postcode", 0.00128, 3.71e-06),
+        ("postcode", 0.567, 8.56e-05),
+        ("city", 0.0164, 0.00684),
+        ("different", 0.124, 0.99306),
         household=HOUSEHOLD_ADDRESS,
     ),
     *_levels(
         "national_id",
-        ("exact", 0.972, 0.00001),
-        ("at most two characters off", 0.012, 0.0003),
-        ("different", 0.016, 0.99969),
+        ("exact", 0.97175, 3.82e-06),
+        ("at most two characters off", 0.00436, 1.55e-05),
+        ("different", 0.0239, 0.99998),
     ),
 )
 
 # Expected matches per profile among pairs that share no contact: the prior of context 0 is twice
 # this by the number of profiles, because a person's duplicates do not grow with the data.
-MATCHES_PER_PROFILE = 0.16
+MATCHES_PER_PROFILE = 0.15
 
 _SHARED = ("none", "personal", "shared")
 _PRIORS = (
-    (3.6e-06, 0.9998, 0.44, 0.9996, 0.9998, 0.997, 0.26, 0.994, 0.64),
-    (0.19, 0.998, 0.38, 0.999, 0.998, 0.98, 0.13, 0.97, 0.66),
+    (0.15, 0.9999, 0.44, 0.9999, 0.9999, 0.9999, 0.26, 0.9996, 0.64),
+    (0.28, 0.9998, 0.38, 0.9999, 0.9999, 0.9918, 0.13, 0.9931, 0.67),
 )
 
 DEFAULTS = Parameters(

@@ -134,7 +134,7 @@ def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
         )
     if last is None or not last[3] or last[0] != fingerprint:
         return False
-    return released == last[2] or (released == last[1] == _NOBODY)
+    return bool(released == last[2] or released == last[1] == _NOBODY)
 
 
 def close_build(connection: duckdb.DuckDBPyConnection) -> None:

@@ -204,7 +204,7 @@ def _learn(
             )
             for level in DEFAULTS.levels
         ),
-        priors=priors,
+        priors=_per_profile(priors, profile_count),
         frequencies=tuple(
             frequency
             for field in _FREQUENCY_FIELDS
@@ -337,9 +337,8 @@ def _measure_u(observed: _Observed, matched: Vectors) -> dict[str, Floats]:
         exact = exact_levels(comparison)
         for level, pairs in zip(exact, equal, strict=True):
             apart = max(pairs - float(matched[comparison][level]), LEAST_LEFT * pairs)
-            u[comparison][level] = _shrunk(
-                apart, bearers * (bearers - 1) / 2, defaults[comparison][level]
-            )
+            chance = _shrunk(apart, bearers * (bearers - 1) / 2, defaults[comparison][level])
+            u[comparison][level] = max(chance, 2.0**-MOST_BITS)
         rest = np.ones(len(u[comparison]), dtype=bool)
         rest[[0, *exact]] = False
         left = 1.0 - sum(u[comparison][level] for level in exact)
@@ -457,6 +456,13 @@ def _fit_priors(candidates: _Patterns, weights: Floats, profile_count: int) -> t
             prior = fit_prior(weights[here], pairs, shipped.prior)
         priors.append(replace(shipped, prior=rounded(prior)))
     return tuple(priors)
+
+
+def _per_profile(priors: Sequence[Prior], profile_count: int) -> tuple[Prior, ...]:
+    """The prior of context 0 as matches per profile: it holds for a landing of any size."""
+    outside, *others = priors
+    matches = min(outside.prior * max(profile_count - 1, 1) / 2, 1.0)
+    return replace(outside, prior=rounded(matches)), *others
 
 
 def _count_values(

@@ -23,8 +23,8 @@ from orchestration.transform.dbt import (
     lasting_models,
     parse,
     target_folder,
+    topological_order,
 )
-
 
 log = logging.getLogger("warehouse")
 
@@ -99,8 +99,12 @@ def _build(settings: Settings, layer: str, only: list[str]) -> list[BuiltNode]:
     with duckdb.connect(str(settings.working_database)) as connection:
         increment = open_build(connection, code_hash())
     log.info("identity: %s", "only what has changed" if increment else "all records")
-    left = ["int_records_unioned", *(lasting_models(manifest, layer) if increment else ())]
-    nodes += build(settings, manifest, layer, excluding=left, increment=increment)
+    lasting = lasting_models(manifest, layer) if increment else []
+    left = ["int_records_unioned", *(node.name for node in lasting)]
+    nodes += [*lasting, *build(settings, manifest, layer, excluding=left, increment=increment)]
+    # Dagster takes the assets of a step only in the order of their dependencies
+    order = {name: place for place, name in enumerate(topological_order(manifest))}
+    nodes.sort(key=lambda node: order[node.unique_id])
     with duckdb.connect(str(settings.working_database)) as connection:
         close_build(connection)
     return nodes

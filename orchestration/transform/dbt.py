@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,23 +101,25 @@ def build(
     ]
 
 
-def lasting_models(manifest: "Manifest", layer: str) -> list[str]:
-    """Names of the models of a layer that an increment need not build: views, and what hangs on
-    seeds alone, which have not changed when an increment is allowed."""
-    nodes = {
-        name: node for name, node in manifest.nodes.items() if node.resource_type == "model"
-    }
+def lasting_models(manifest: "Manifest", layer: str) -> list[BuiltNode]:
+    """Return the models of a layer that an increment leaves as they are.
 
-    def reads_data(name: str) -> bool:
-        if name in manifest.sources:
-            return True
-        return name in nodes and any(reads_data(other) for other in nodes[name].depends_on.nodes)
-
+    Views, and those that their board calls `lasting`: they hang on what an increment is never
+    allowed to change.
+    """
     return [
-        node.name
-        for name, node in nodes.items()
-        if node.fqn[1] == layer and (node.config.materialized == "view" or not reads_data(name))
+        BuiltNode(name, node.schema, node.name, 0.0)
+        for name, node in manifest.nodes.items()
+        if name.startswith("model.")
+        and node.fqn[1] == layer
+        and (node.config.materialized == "view" or node.config.meta.get("lasting"))
     ]
+
+
+def topological_order(manifest: "Manifest") -> list[str]:
+    """Unique ids of all seeds and models, each after what it reads."""
+    depends_on = {name: node.depends_on_nodes for name, node in manifest.nodes.items()}
+    return list(TopologicalSorter(depends_on).static_order())
 
 
 def compile_inline(settings: Settings, manifest: "Manifest", jinja: str) -> str:

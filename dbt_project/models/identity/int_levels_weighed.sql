@@ -5,11 +5,16 @@ with levels as (
         *,
         starts_with(meaning, 'exact') as is_exact,
         comparison in ('email', 'phone', 'address') as is_contact,
-        sum(m) filter (where not starts_with(meaning, 'exact')) over (partition by comparison)
+        sum(m) filter (where not starts_with(meaning, 'exact')) over levels_of_comparison
             as inexact_m,
-        sum(household_u) filter (where not starts_with(meaning, 'exact'))
-            over (partition by comparison) as inexact_household_u
+        sum(household_u) filter (where not starts_with(meaning, 'exact')) over levels_of_comparison
+            as inexact_household_u
     from {{ ref('match_levels') }}
+    -- ordered, so that the last bit of a sum is always the same
+    window levels_of_comparison as (
+        partition by comparison order by level asc
+        rows between unbounded preceding and unbounded following
+    )
 ),
 
 weighed as (

@@ -171,14 +171,14 @@ links as (
 priors as (
     select
         context,
-        log2(prior / (1 - prior)) as bits,
+        bits,
         coalesce(nullif(concat_ws(
             ', ',
-            nullif(shared_email, 'none') || ' e-mail',
-            nullif(shared_phone, 'none') || ' phone',
-            nullif(shared_address, 'none') || ' address'
+            case shared_email when 'personal' then 'e-mail' when 'shared' then 'household e-mail' end,
+            case shared_phone when 'personal' then 'phone' when 'shared' then 'household phone' end,
+            case shared_address when 'exact' then 'address' end
         ), ''), 'nothing') as shared_contacts
-    from {{ ref('match_priors') }}
+    from {{ ref('int_priors_scaled') }}
 ),
 
 levels as (

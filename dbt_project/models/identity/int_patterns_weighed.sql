@@ -7,8 +7,8 @@ with levels as (
 priors as (
     select
         context,
-        log2(prior / (1 - prior)) as bits
-    from {{ ref('match_priors') }}
+        bits
+    from {{ ref('int_priors_scaled') }}
 ),
 
 -- All levels of all comparisons with each other: sums, instead of seven look-ups per row.
