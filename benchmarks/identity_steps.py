@@ -1,10 +1,7 @@
 """The steps of `bench_identity`, each run in a process of its own (`python -m`, see measuring)."""
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,46 @@ import duckdb
 
 from benchmarks.measuring import Meter, StepFailedError, answer
 from benchmarks.people import COLUMNS, build_world, open_working_database
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    close_build,
+    load_released_ids,
+    load_steward_decisions,
+    open_build,
+)
+from orchestration.identity.training import train
 from orchestration.settings import Settings
 from orchestration.sql import literal
-from orchestration.transform.dbt import build, parse
+from orchestration.transform.dbt import build, lasting_models, parse
 
 AS_OF = date(2026, 6, 30)
 
 # The models that block, score and cluster: what is held against Splink's predict and cluster.
 LINKAGE = (
     "int_profiles_formed",
+    "int_blocking_keys_retired",
     "int_blocking_keys_collected",
-    "int_pairs_blocked",
-    "int_patterns_weighed",
+    "int_profiles_rescored",
     "int_pairs_scored",
-    "int_records_clustered",
+    "int_decisions_applied",
+    "int_profiles_linked",
+    "int_profiles_touched",
+    "int_profiles_connected",
+    "int_components_contested",
+    "int_pairs_contested",
+    "int_merges_decided",
     "int_merges_refused",
+    "int_records_touched",
+    "int_records_clustered",
 )
-# The bare join: candidate pairs joined to the profiles of both sides, summing one short column.
-PAIRS = "int_pairs_blocked"
-PAIR_SIDES = ("first_profile_key", "second_profile_key")
+# The bare join: scored pairs joined to the profiles of both sides, summing one short column.
+PAIRS = "int_pairs_scored"
+PAIR_SIDES = ("pairs.profile_key", "pairs.other_profile_key")
 PROFILES = "int_profiles_formed"
 PROFILE_KEY = "profile_key"
-CHEAP = "length(profiles.last_name_normalised)"
+CHEAP = "length(profiles.last_name)"
 
-# Filled by `prepare`, so not built. A file of people has no web visitors.
-GIVEN = ("int_records_unioned", "int_visitors_linked")
+# Filled by `prepare`, so not built. A file of people has no web visitors and no deliveries.
+GIVEN = ("int_records_unioned", "int_visitors_linked", "int_emails_verified")
 VISITORS = (
     "source_record_id varchar, linked_record_id varchar, link_type varchar, linked_at timestamp,"
     " first_seen_at timestamp, last_seen_at timestamp"
@@ -74,6 +85,7 @@ def prepare(meter: Meter, home: str, people: str) -> dict[str, int]:
                 f" from read_parquet({literal(people)})"
             )
             connection.execute(f"create table identity.int_visitors_linked ({VISITORS})")
+            connection.execute("create table identity.int_emails_verified (email varchar)")
             load_released_ids(connection, None)
             load_steward_decisions(connection, settings.decisions)
             (records,) = connection.execute(
@@ -83,26 +95,19 @@ def prepare(meter: Meter, home: str, people: str) -> dict[str, int]:
     return {"records": records}
 
 
-def trained(meter: Meter, home: str) -> str | None:
-    """Train our parameters on the people of this home; return what to say when that cannot be.
+def trained(meter: Meter, home: str) -> None:
+    """Train our parameters on the people of this home.
 
     The home is a copy for this purpose: the profiles are formed in it, and the files that training
     writes stay in its folder `parameters`, for `use_parameters`.
     """
-    # FOR THE LEAD: the one place that knows how training is called.
-    if find_spec("orchestration.identity.training") is None:
-        return "There is no orchestration.identity.training: the shipped parameters were used."
     settings = settings_of(home)
     manifest = parse(settings)
     parents = parents_of_identity_models(manifest.nodes)
-    if PROFILES not in parents:
-        return f"There is no model {PROFILES}: the shipped parameters were used."
     with meter.phase("profiles"):
         build(settings, manifest, "identity", sorted({PROFILES} | ancestors_of(PROFILES, parents)))
-    training = import_module("orchestration.identity.training")
     with meter.phase("training"):
-        training.train(settings, manifest, out=settings.home / "parameters")
-    return None
+        train(settings, manifest, out=settings.home / "parameters")
 
 
 def use_parameters(home: str | Path, folder: Path) -> None:
@@ -125,22 +130,23 @@ def build_identity(
     in one, as a run does it. increment: only what changed since the build before.
     """
     settings = settings_of(home)
-    options: dict[str, Any] = {}
-    if increment:
-        if "increment" not in inspect.signature(build).parameters:
-            raise StepFailedError(
-                "build() has no parameter `increment` yet: no increment measured."
-            )
-        options["increment"] = True
+    with open_working_database(settings) as connection:
+        if open_build(connection, "benchmark") != increment and increment:
+            raise StepFailedError("The build before was not whole: no increment is allowed.")
     with meter.phase("start"):
         manifest = parse(settings)
         parents = parents_of_identity_models(manifest.nodes)
     phases = split_at_linkage(parents) if split else {"identity": identity_models(parents)}
+    if increment:
+        lasting = {node.name for node in lasting_models(manifest, "identity")}
+        phases = {"identity": [name for name in phases["identity"] if name not in lasting]}
     built = []
     for name, models in phases.items():
         with meter.phase(name):
             if models:
-                built += build(settings, manifest, "identity", models, **options)
+                built += build(settings, manifest, "identity", models, increment=increment)
+    with open_working_database(settings) as connection:
+        close_build(connection)
     return [(node.name, node.seconds) for node in built]
 
 

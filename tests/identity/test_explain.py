@@ -17,7 +17,6 @@ from orchestration.identity.explain import (
 )
 from tests.conftest import Installation
 
-
 DAY_1, DAY_2 = "2026-06-01T00:00:00Z", "2026-06-02T00:00:00Z"
 
 
@@ -27,7 +26,28 @@ def contact(contact_id: str, updated_at: str = DAY_1, **values: str) -> dict[str
 
 ANN = {"first_name": "Ann", "last_name": "Berg", "email": "aberg77@x.test"}
 CARL = {"first_name": "Carl", "last_name": "Moss", "email": "cmoss5@x.test"}
-BRANDON = {"first_name": "Brandon", "last_name": "Ryan"}
+
+# Pairs with equal birth dates that differ in ever more: whatever parameters were trained, one of
+# the pairs is worth a look.
+DIFFERENCES = (
+    ("email",),
+    ("email", "phone"),
+    ("last_name",),
+    ("last_name", "email"),
+    ("last_name", "email", "phone"),
+    ("last_name", "email", "phone", "city"),
+)
+SIDES = {
+    "a": {"email": "first", "phone": "020 7946 01", "last_name": "Vasquez", "city": "Leeds"},
+    "b": {"email": "zz", "phone": "0161 496 08", "last_name": "Okafor", "city": "York"},
+}
+ENDS = {"email": "{}@x.test", "phone": "{}5"}
+LADDER = [
+    contact(f"L{number}{side}", birth_date=f"197{number}-03-1{number}")
+    | {column: f"{values[column]}{ENDS.get(column, '').format(number)}" for column in differing}
+    for number, differing in enumerate(DIFFERENCES)
+    for side, values in SIDES.items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +63,13 @@ def world(new_installation: Callable[[], Installation]) -> Installation:
             contact("A3", DAY_1, **ANN, phone="020 7946 0018", city="Bonn"),
             contact("C1", DAY_1, **CARL, birth_date="1971-03-14"),
             contact("C2", DAY_1, **CARL, birth_date="1985-05-07"),
-            contact("B1", DAY_1, **BRANDON, email="bry1@x.test"),
-            contact("B2", DAY_1, **BRANDON, phone="020 7946 0099"),
+            *LADDER,
             contact("D1", first_name="Dora", email="dora1@x.test"),
             contact("D2", first_name="Theo", email="theo9@x.test"),
             contact("E1", first_name="Eva", last_name="Lund", email="elund3@x.test"),
-            contact("E2", first_name="Eva", last_name="Lund", email="other8@y.test"),
+            contact("E2", first_name="Olga", last_name="Hahn", email="other8@y.test"),
             contact("G1", email="gone@x.test"),
-            contact("W1", first_name="Jo"),
+            contact("W1", company="Peck"),
         ],
     )
     decide = ("--by", "Eva Lind", "--unseen", "--why", "married [sic]")
@@ -87,11 +106,7 @@ def link_of(explanation: Explanation, one: str, other: str) -> Link:
 def test_the_bits_of_every_link_add_up_to_its_weight_and_its_probability(
     world: Installation,
 ) -> None:
-    links = [
-        link
-        for record in ("crm:A1", "crm:B1", "crm:C1", "crm:D1", "crm:E1")
-        for link in told(world, record).links
-    ]
+    links = [link for record in sorted(world.customers()) for link in told(world, record).links]
     assert {link.outcome for link in links} == set(Outcome) - {Outcome.DECIDED_NOT_SAME}
     for link in links:
         parts = (
@@ -129,10 +144,16 @@ def test_a_refused_merge_names_the_other_customer_and_the_reason(world: Installa
 
 
 def test_a_pair_that_may_be_one_is_left_to_a_person(world: Installation) -> None:
-    link = link_of(told(world, "crm:B2"), "crm:B1", "crm:B2")
-    assert link.outcome is Outcome.REVIEW
-    assert 0.5 <= link.probability < 0.9
-    assert not link.holds
+    links = [
+        link
+        for number in range(len(DIFFERENCES))
+        for link in told(world, f"crm:L{number}a").links_of(Outcome.REVIEW)
+    ]
+    assert links
+    for link in links:
+        assert 0.5 <= link.probability < 0.9
+        assert not link.holds
+        assert link.customer_id != link.other_customer_id
 
 
 def test_a_decision_is_told_with_who_and_why_and_with_the_evidence_against_it(
@@ -184,7 +205,7 @@ def test_the_golden_record_names_the_record_and_the_rule_of_each_value(
     assert golden["address"].rivals == ("Bonn",) or golden["address"].value == "Bonn"
 
 
-def test_a_record_that_matches_nothing_stands_alone_and_a_bare_name_says_too_little(
+def test_a_record_that_matches_nothing_stands_alone_and_a_company_says_too_little(
     world: Installation,
 ) -> None:
     output = world.warehouse("explain", "crm:W1").output
@@ -192,7 +213,7 @@ def test_a_record_that_matches_nothing_stands_alone_and_a_bare_name_says_too_lit
     assert "crm:W1 says too little" in output
 
 
-@pytest.mark.parametrize("record", ["crm:A1", "crm:B1", "crm:C1", "crm:D1"])
+@pytest.mark.parametrize("record", ["crm:A1", "crm:C1", "crm:D1", "crm:L1a"])
 def test_what_is_printed_fits_into_100_columns_and_alters_no_value(
     world: Installation, record: str
 ) -> None:

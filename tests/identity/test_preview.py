@@ -18,7 +18,7 @@ WHO = ("--by", "Eva Lind", "--why", "two people")
 
 @pytest.fixture(scope="module")
 def world(new_installation: Callable[[], Installation]) -> Installation:
-    """Three records of Ann are one customer, by her e-mail; two of Bob are one by his."""
+    """Three records of Ann are one customer, by her e-mail, two of Bob by his; one says nothing."""
     world = new_installation()
     ann = {"first_name": "Ann", "last_name": "Berg", "email": "aberg77@x.test"}
     bob = {"first_name": "Bob", "last_name": "Stone", "email": "bstone1@x.test"}
@@ -31,11 +31,12 @@ def world(new_installation: Callable[[], Installation]) -> Installation:
             {"contact_id": "A3", "phone": "020 7946 0018", "birth_date": "1980-02-03"} | ann,
             {"contact_id": "B1", "city": "Ulm"} | bob,
             {"contact_id": "B2", "phone": "020 7946 0077"} | bob,
+            {"contact_id": "C1", "company": "Peck"},
         ],
     )
     world.run()
     customers = world.customers()
-    assert len(set(customers.values())) == 2
+    assert len(set(customers.values())) == 3
     return world
 
 
@@ -70,7 +71,7 @@ def test_without_a_change_nothing_would_change_and_nothing_does(world: Installat
     before = contents(world.home)
     outcome = world.warehouse("preview")
     assert outcome.exit_code == 0, outcome.output
-    assert "Nothing would change: all 2 customers keep their records." in outcome.output
+    assert "Nothing would change: all 3 customers keep their records." in outcome.output
     assert contents(world.home) == before
 
 
@@ -81,11 +82,14 @@ def test_other_parameters_part_customers_and_say_which_evidence_changed(
     seen = preview(world.settings.model_copy(), parameters=parameters)
     assert contents(world.home) == before
     customers = world.customers()
-    assert (seen.customers_before, seen.unchanged_count) == (2, 0)
+    assert (seen.customers_before, seen.unchanged_count) == (3, 1)
     assert seen.split_count == 2
     assert seen.merged_count == 0
-    assert seen.record_count == 5
-    assert {split.customer_id for split in seen.splits} == set(customers.values())
+    assert seen.record_count == 6
+    assert {split.customer_id for split in seen.splits} == {
+        customers["crm:A1"],
+        customers["crm:B1"],
+    }
     (bob,) = (split for split in seen.splits if split.customer_id == customers["crm:B1"])
     assert [size for _, size in bob.parts] == [1, 1]
     because = bob.because
@@ -106,13 +110,13 @@ def test_a_decision_is_previewed_before_a_run_takes_it(
 ) -> None:
     monkeypatch.setenv("WAREHOUSE_DECISIONS", str(tmp_path / "decisions.csv"))
     assert world.warehouse("decide", "not-same", "crm:B1", "crm:B2", *WHO).exit_code == 0
-    assert world.warehouse("decide", "same", "crm:A1", "crm:B1", *WHO).exit_code == 0
+    assert world.warehouse("decide", "same", "crm:A1", "crm:C1", *WHO).exit_code == 0
     before = contents(world.home)
     seen = preview(world.settings)
     assert contents(world.home) == before
     assert len(seen.new_decisions) == 2
-    assert seen.customers_after == 2
-    assert seen.moved_count == 1
+    assert seen.customers_after == 3
+    assert (seen.merged_count, seen.split_count, seen.moved_count) == (2, 1, 2)
     (merge,) = seen.merges
     assert merge.because is not None
     assert merge.because.after is not None

@@ -1,12 +1,7 @@
 -- Grain: one row per pair of records that identity linked, refused or left to a person, with why.
--- A profile is spoken for by its smallest record; further records with its evidence hang on that one.
+-- A profile is spoken for by its smallest record; others with its evidence hang on that one.
 {{ config(materialized='view') }}
-{%- set texts = ['shared_contacts'] -%}
-{%- set numbers = ['prior_bits'] -%}
-{%- for comparison in comparisons() -%}
-    {%- do texts.append(comparison.name ~ '_level') -%}
-    {%- do numbers.append(comparison.name ~ '_bits') -%}
-{%- endfor %}
+{% set names = comparisons() | map(attribute='name') | list %}
 
 with records as (
     select
@@ -19,9 +14,9 @@ with records as (
 strong_profiles as (
     select
         profile_key,
-        first_name_bits,
-        last_name_bits,
-        city_bits
+        first_name_bits as first_name_rarity,
+        last_name_bits as last_name_rarity,
+        city_bits as city_rarity
     from {{ ref('int_profiles_formed') }}
     where not is_weak
 ),
@@ -38,9 +33,9 @@ representatives as (
 profiles as (
     select
         strong_profiles.profile_key,
-        strong_profiles.first_name_bits,
-        strong_profiles.last_name_bits,
-        strong_profiles.city_bits,
+        strong_profiles.first_name_rarity,
+        strong_profiles.last_name_rarity,
+        strong_profiles.city_rarity,
         representatives.source_record_id,
         assigned.customer_id
     from strong_profiles
@@ -98,9 +93,9 @@ pairs as (
         other.customer_id as other_customer_id,
         one.source_record_id,
         other.source_record_id as other_source_record_id,
-        one.first_name_bits,
-        one.last_name_bits,
-        one.city_bits,
+        one.first_name_rarity,
+        one.last_name_rarity,
+        one.city_rarity,
         case
             when decisions.verdict = 'same' then 'decided_same'
             when decisions.verdict = 'not_same' then 'decided_not_same'
@@ -156,9 +151,9 @@ links as (
         profiles.customer_id as other_customer_id,
         profiles.source_record_id,
         records.source_record_id as other_source_record_id,
-        profiles.first_name_bits,
-        profiles.last_name_bits,
-        profiles.city_bits,
+        profiles.first_name_rarity,
+        profiles.last_name_rarity,
+        profiles.city_rarity,
         'same_evidence' as outcome
     from copied_profiles
     inner join profiles on copied_profiles.profile_key = profiles.profile_key
@@ -174,7 +169,9 @@ priors as (
         bits,
         coalesce(nullif(concat_ws(
             ', ',
-            case shared_email when 'personal' then 'e-mail' when 'shared' then 'household e-mail' end,
+            case shared_email
+                when 'personal' then 'e-mail' when 'shared' then 'household e-mail'
+            end,
             case shared_phone when 'personal' then 'phone' when 'shared' then 'household phone' end,
             case shared_address when 'exact' then 'address' end
         ), ''), 'nothing') as shared_contacts
@@ -185,57 +182,61 @@ levels as (
     select * from {{ ref('int_levels_weighed') }}
 ),
 
--- a few thousand patterns occur: decoded once each, and rounded so that the bits add up exactly
+patterns_seen as (
+    select distinct pattern from links
+),
+
+-- a few thousand: decoded once each, and rounded so that the bits add up exactly
 patterns as (
     select
-        seen.pattern,
-        patterns_weighed.has_first_name_bits,
-        patterns_weighed.has_last_name_bits,
-        patterns_weighed.has_city_bits,
-        priors.shared_contacts,
-        cast(priors.bits as decimal(9, 4)) as prior_bits,
-        {%- for comparison in comparisons() %}
-        {{ comparison.name }}.meaning as {{ comparison.name }}_level,
+        {% for name in names %}
+        {{ name }}.meaning as {{ name }}_level,
         cast(
-            if(
-                patterns_weighed.context = 0,
-                {{ comparison.name }}.bits,
-                {{ comparison.name }}.household_bits
-            ) as decimal(9, 4)
-        ) as {{ comparison.name }}_bits{{ ',' if not loop.last }}
-        {%- endfor %}
-    from (select distinct pattern from links) as seen
-    inner join {{ ref('int_patterns_weighed') }} as patterns_weighed
-        on seen.pattern = patterns_weighed.pattern
-    inner join priors on patterns_weighed.context = priors.context
-    {%- for comparison in comparisons() %}
-    inner join levels as {{ comparison.name }}
+            if(weighed.context = 0, {{ name }}.bits, {{ name }}.household_bits) as decimal(9, 4)
+        ) as {{ name }}_bits,
+        {% endfor %}
+        weighed.pattern as seen_pattern,
+        weighed.has_first_name_bits,
+        weighed.has_last_name_bits,
+        weighed.has_city_bits,
+        priors.shared_contacts,
+        cast(priors.bits as decimal(9, 4)) as prior_bits
+    from patterns_seen
+    inner join {{ ref('int_patterns_weighed') }} as weighed
+        on patterns_seen.pattern = weighed.pattern
+    inner join priors on weighed.context = priors.context
+    {% for name in names %}
+    inner join levels as {{ name }}
         on
-            {{ comparison.name }}.comparison = '{{ comparison.name }}'
-            and {{ comparison.name }}.level = {{ level_of(comparison.name, 'seen.pattern') }}
-    {%- endfor %}
+            {{ name }}.comparison = '{{ name }}'
+            and {{ name }}.level = {{ level_of(name, 'patterns_seen.pattern') }}
+    {% endfor %}
 ),
 
 explained as (
     select
-        links.* exclude (pattern, first_name_bits, last_name_bits, city_bits),
-        {% for column in texts + numbers -%}
-        patterns.{{ column }},
-        {% endfor -%}
+        links.*,
+        patterns.*,
         cast(
-            if(patterns.has_first_name_bits, links.first_name_bits, 0)
-            + if(patterns.has_last_name_bits, links.last_name_bits, 0)
-            + if(patterns.has_city_bits, links.city_bits, 0)
+            if(patterns.has_first_name_bits, links.first_name_rarity, 0)
+            + if(patterns.has_last_name_bits, links.last_name_rarity, 0)
+            + if(patterns.has_city_bits, links.city_rarity, 0)
             as decimal(9, 4)
         ) as frequency_bits
     from links
-    inner join patterns on links.pattern = patterns.pattern
+    inner join patterns on links.pattern = patterns.seen_pattern
 ),
 
 added_up as (
     select
         *,
-        cast({{ numbers | join(' + ') }} + frequency_bits as decimal(9, 4)) as match_weight
+        cast(
+            prior_bits
+            {% for name in names %}
+            + {{ name }}_bits
+            {% endfor %}
+            + frequency_bits as decimal(9, 4)
+        ) as match_weight
     from explained
 )
 
@@ -249,9 +250,12 @@ select
     outcome,
     round(1 / (1 + pow(2, -cast(match_weight as double))), 6) as match_probability,
     match_weight,
-    {% for column in texts + numbers -%}
-    {{ column }},
-    {% endfor -%}
+    shared_contacts,
+    prior_bits,
+    {% for name in names %}
+    {{ name }}_level,
+    {{ name }}_bits,
+    {% endfor %}
     frequency_bits,
     refused_reason,
     decision_id,

@@ -11,23 +11,25 @@ priors as (
     from {{ ref('int_priors_scaled') }}
 ),
 
+{% for comparison in comparisons() %}
+{{ comparison.name }} as (
+    select * from levels
+    where comparison = '{{ comparison.name }}'
+),
+
+{% endfor %}
 -- All levels of all comparisons with each other: sums, instead of seven look-ups per row.
 combined as (
     select
-        {%- for measure in ['pattern_part', 'bits', 'household_bits', 'cohesion'] %}
-        {% for comparison in comparisons() -%}
-            {{ '+ ' if not loop.first }}{{ comparison.name }}.{{ measure }}
-        {%- endfor %} as {{ measure }},
-        {%- endfor %}
+        {% for measure in ['pattern_part', 'bits', 'household_bits', 'cohesion'] %}
+        {{ comparisons() | map(attribute='name') | join('.' ~ measure ~ ' + ') }}.{{ measure }}
+            as {{ measure }},
+        {% endfor %}
         first_name.level = 1 as is_first_name_exact,
         last_name.level = 1 as is_last_name_exact,
         -- level 4 of an address: the city is all they have in common
         address.level = 4 as is_city_equal
-    from
-        {%- for comparison in comparisons() %}
-        {{ 'cross join ' if not loop.first -}}
-        (select * from levels where comparison = '{{ comparison.name }}') as {{ comparison.name }}
-        {%- endfor %}
+    from {{ comparisons() | map(attribute='name') | join(' cross join ') }}
 ),
 
 placed as (
