@@ -31,3 +31,21 @@
     {{ conjunction }} {{ key }} in (select {{ changed_key or key.split('.')[-1] }} from {{ changed }})
     {%- endif -%}
 {%- endmacro %}
+
+{#- Whether this build has to look at a key: all of them, or in an increment those that changed. -#}
+{% macro concerns(key, changed, changed_key=none) -%}
+    {%- if increment() -%}
+    {{ key }} in (select {{ changed_key or key }} from {{ changed }})
+    {%- else -%}
+    true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Whether a key is in a table of changes; false when all is made anew. -#}
+{% macro is_changed(key, changed) -%}
+    {%- if increment() -%}
+    {{ key }} in (select {{ key }} from {{ changed }})
+    {%- else -%}
+    false
+    {%- endif -%}
+{%- endmacro %}

@@ -65,14 +65,32 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
                     " select customer_id, current_customer_id, redirected_on"
                     " from current_release.marts.customer_redirects"
                 )
-                connection.execute(
-                    "insert into state.customer_id_history"
-                    " select customer_id, event, other_customer_id, release_number, occurred_on,"
-                    " reason from current_release.marts.customer_id_history"
-                )
+                connection.execute(f"insert into state.customer_id_history {_history(connection)}")
     finally:
         if released is not None:
             connection.execute("detach current_release")
+
+
+def _history(connection: duckdb.DuckDBPyConnection) -> str:
+    """Query of the history of the attached release; one made before there was any gets its ids."""
+    known = connection.execute(
+        "select 1 from duckdb_tables() where database_name = 'current_release'"
+        " and schema_name = 'marts' and table_name = 'customer_id_history'"
+    ).fetchone()
+    if known:
+        return (
+            "select customer_id, event, other_customer_id, release_number, occurred_on, reason"
+            " from current_release.marts.customer_id_history"
+        )
+    beginning = "1 as release_number, null::date as occurred_on, 'known before history' as reason"
+    return (
+        f"select customer_id, 'created' as event, null as other_customer_id, {beginning}"
+        " from (select distinct customer_id from current_release.marts.customer_sources"
+        " union select customer_id from current_release.marts.customer_redirects)"
+        " union all select customer_id, if(current_customer_id is null, 'withdrawn',"
+        f" 'merged_into') as event, current_customer_id, {beginning}"
+        " from current_release.marts.customer_redirects"
+    )
 
 
 def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:

@@ -163,24 +163,24 @@ def test_what_needs_staging_is_not_built_except_through_the_given_models() -> No
     parents = {
         "int_records_unioned": {"staging.contacts"},
         "int_visitors_linked": {"staging.events"},
-        "int_pairs_blocked": {"int_records_unioned"},
-        "int_records_clustered": {"int_pairs_blocked"},
+        "int_pairs_scored": {"int_records_unioned"},
+        "int_records_clustered": {"int_pairs_scored"},
         "int_sources": {"int_records_clustered", "int_visitors_linked"},
         "int_consents": {"int_sources", "staging.consents"},
         "int_consents_counted": {"int_consents"},
     }
-    assert identity_models(parents) == ["int_pairs_blocked", "int_records_clustered", "int_sources"]
+    assert identity_models(parents) == ["int_pairs_scored", "int_records_clustered", "int_sources"]
     assert split_at_linkage(parents) == {
         "before": [],
-        "linkage": ["int_pairs_blocked", "int_records_clustered"],
+        "linkage": ["int_pairs_scored", "int_records_clustered"],
         "after": ["int_sources"],
     }
 
 
 def test_a_model_between_two_of_the_linkage_must_be_named() -> None:
     parents = {
-        "int_pairs_blocked": {"int_records_unioned"},
-        "int_between": {"int_pairs_blocked"},
+        "int_pairs_scored": {"int_records_unioned"},
+        "int_between": {"int_pairs_scored"},
         "int_records_clustered": {"int_between"},
     }
     with pytest.raises(StepFailedError, match="int_between stands between"):

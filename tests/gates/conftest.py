@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from orchestration.identity.state import load_released_ids
+from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import land
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, build, parse
@@ -100,6 +100,7 @@ def land_into(settings: Settings) -> None:
             loaded_at=datetime(2026, 3, 1, tzinfo=UTC),
         )
         load_released_ids(connection, None)
+        load_steward_decisions(connection, settings.decisions)
 
 
 @pytest.fixture(scope="session")

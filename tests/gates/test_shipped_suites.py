@@ -189,7 +189,11 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
     ],
     "identity": [
         (
-            "insert into identity.int_customer_sources_resolved by name"
+            # the crosswalk is a view; broken it has to be a table
+            "create table identity.broken as from identity.int_customer_sources_resolved;"
+            " drop view identity.int_customer_sources_resolved;"
+            " alter table identity.broken rename to int_customer_sources_resolved;"
+            " insert into identity.int_customer_sources_resolved by name"
             " select * replace ('cus_other' as customer_id)"
             " from identity.int_customer_sources_resolved where source_record_id = 'crm:C2'",
             "int_customer_sources_resolved.source_record_id: 1 row against expect_key_to_be_unique",
@@ -215,7 +219,7 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "insert into identity.int_customer_sources_resolved by name select"
             " 'crm:X' || i as source_record_id, 'cus_huge' as customer_id,"
             " 'contact' as record_type from range(1001) as numbers (i)",
-            "cus_huge has 1001 records. Find the value",
+            "cus_huge has 1001 records. Ask `warehouse explain",
         ),
         ("select 1", "[warning] identity.int_customer_sources_resolved: 1 row against"),
         (
@@ -224,7 +228,7 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "cus_old leads to a redirect",
         ),
         (
-            "insert into state.customer_sources values ('crm:C1', 'cus_gone')",
+            "insert into state.customer_sources values ('crm:C1', 'cus_gone', hash('crm:C1'))",
             "cus_gone disappeared",
         ),
         (
@@ -300,6 +304,19 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "update release_candidate.marts.customer_golden_values set is_survivor = false"
             " where field_group = 'email'",
             "What survived here is what the customer shows there.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_matches by name"
+            " select 'crm:X' as source_record_id, 'crm:Y' as other_source_record_id,"
+            " 'cus_1' as customer_id, 'cus_2' as other_customer_id, 'matched' as outcome,"
+            " 1 as match_weight",
+            "crm:X and crm:Y: 1.0000 bits do not add up",
+        ),
+        ("select 1", "crm:X and crm:Y are matched"),
+        (
+            "insert into release_candidate.marts.customer_id_history"
+            " values ('cus_ghost', 'withdrawn', null, 1, '2026-03-01', 'all records are gone')",
+            "An id that ended redirects, and an id that redirects has ended.",
         ),
     ],
 }

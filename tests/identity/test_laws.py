@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
-from hypothesis import event, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.identity.decisions import Decision
-from tests.identity.lab import AS_OF, KilledError, Lab, Partition, differences
-from tests.identity.world import SLOTS, Step, histories, records_of
+from tests.identity.lab import AS_OF, KilledError, Lab, Partition, Rows, differences, record
+from tests.identity.world import Step, histories, records_of
+
+# An example of the law of bridges costs three builds; half of them are enough.
+HALF_AS_MANY = settings(max_examples=settings().max_examples // 2)
 
 Event = tuple[str, str, str | None, int]
 
@@ -124,9 +127,9 @@ def live_through(lab: Lab, history: list[Step], seen: Counter[str]) -> None:
         if lab.was_increment:
             seen["increment"] += 1
             if number == len(history) - 1:
-                stepwise = lab.tables()
+                stepwise = without_known_defects(lab)
                 again = build(lab, step, increment=False)
-                assert differences(stepwise, lab.tables()) == {}
+                assert differences(stepwise, without_known_defects(lab)) == {}
                 assert again == partition
         check_decisions(partition, step.decisions)
         check_ids(lab, partition, released)
@@ -137,6 +140,45 @@ def live_through(lab: Lab, history: list[Step], seen: Counter[str]) -> None:
             lab.roll_back()
             releases.pop()
             seen["roll back"] += 1
+
+
+def without_known_defects(lab: Lab) -> dict[str, Rows]:
+    """The tables but for the column that the first strict xfail below is about."""
+    tables = lab.tables()
+    tables["int_customers_identified"] = Counter(
+        row[:2] for row in tables["int_customers_identified"].elements()
+    )
+    return tables
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="int_customers_identified.is_known_customer keeps what it was before the release",
+)
+def test_an_increment_after_a_release_knows_who_is_known(lab: Lab) -> None:
+    landing = [record("crm:1", email="a@x.test")]
+    lab.build(landing)
+    lab.release()
+    lab.build(landing)
+    stepwise = lab.tables()
+    lab.build(landing, increment=False)
+    assert differences(stepwise, lab.tables()) == {}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="int_customer_ids_recorded keeps the day of a build that was never released",
+)
+def test_an_id_that_was_built_yesterday_and_not_released_begins_today(lab: Lab) -> None:
+    landing = [record("crm:1", email="a@x.test")]
+    lab.build(landing)
+    tomorrow = AS_OF + timedelta(days=1)
+    lab.build(landing, as_of=tomorrow)
+    stepwise = lab.tables("int_customer_ids_recorded")
+    lab.build(landing, as_of=tomorrow, increment=False)
+    assert differences(stepwise, lab.tables("int_customer_ids_recorded")) == {}
 
 
 def note(lab: Lab, step: Step, seen: Counter[str]) -> None:
@@ -158,4 +200,111 @@ def test_any_split_into_increments_gives_what_one_full_build_gives_and_ids_are_k
         live_through(low_lab if is_low else lab_of_session, history, seen)
 
     law()
-    print(seen)
+    # the world is small enough for all of this to happen many times
+    for name in (
+        *("increment", "killed", "roll back", "new", "changed", "withdrawn", "same", "not_same"),
+        *("created", "split_from", "merged_into", "household", "crowded", "role", "revoked"),
+        "the birth dates differ",
+        "the records contradict each other",
+        "the cluster would be too large",
+        "a steward decided that they are not the same",
+    ):
+        assert seen[name], (name, seen)
+
+
+def test_what_a_record_has_joined_comes_apart_when_it_is_withdrawn(low_lab: Lab) -> None:
+    seen: Counter[str] = Counter()
+
+    @HALF_AS_MANY
+    @given(history=histories(1), bridge=records_of("crm:99"), is_released=st.booleans())
+    def law(history: list[Step], bridge: dict[str, object], is_released: bool) -> None:
+        (step,) = history
+        low_lab.reset()
+        before = build(low_lab, step)
+        tables = low_lab.tables()
+        joined = low_lab.build(
+            [*step.records.values(), bridge],
+            step.decisions,
+            as_of=AS_OF + timedelta(days=step.day),
+        )
+        seen["joined"] += len(joined.groups) <= len(before.groups)
+        seen["merged"] += len(joined.groups) < len(before.groups)
+        released = publish(low_lab, joined) if is_released else NOTHING
+        after = build(low_lab, step)
+        assert low_lab.was_increment
+        assert after.groups == before.groups
+        check_ids(low_lab, after, released)
+        if not is_released:
+            assert differences(tables, low_lab.tables()) == {}
+
+    law()
+    assert seen["joined"]
+    assert seen["merged"]
+
+
+NEIGHBOURS = [
+    record(f"crm:1{number}", first_name=f"Jonas{letter * 3}", last_name=f"Smit{letter * 4}")
+    | {"phone": f"020 7946 0{number:03d}", "birth_date": date(1950 + number, 1, 1 + number)}
+    for number, letter in enumerate("abcdefghijk")
+]
+TYPED_BADLY = [
+    record("crm:1", first_name="Jonathan", last_name="Smithers", phone="07700 900123"),
+    record("shop:2", first_name="Jonathon", last_name="Smitherz", phone="07700 900128"),
+]
+
+
+def test_a_block_that_passes_its_cap_within_increments_is_as_if_built_anew(lab: Lab) -> None:
+    """The two are found by the first letters of their names alone, a key for small blocks."""
+    partitions = []
+    for size in (0, 7, 9, 8, 11, 0):
+        landing = [*TYPED_BADLY, *NEIGHBOURS[:size]]
+        partitions.append(lab.build(landing))
+        stepwise = lab.tables()
+        assert lab.build(landing, increment=False) == partitions[-1]
+        assert differences(stepwise, lab.tables()) == {}
+    together = [partition.together("crm:1", "shop:2") for partition in partitions]
+    assert together == [True, True, False, True, False, True]
+
+
+def test_a_value_that_becomes_crowded_and_empties_again_is_as_if_built_anew(lab: Lab) -> None:
+    """Eight names on a phone; a record with nothing but the phone hangs on the last one left."""
+    names = ["Ada", "Ben", "Cora", "Dora", "Emil", "Fred", "Gina", "Hugo"]
+    people = [
+        record(f"crm:{number}", first_name=name, last_name="Stone", phone="020 7946 0999")
+        for number, name in enumerate(names)
+    ]
+    statuses = []
+    for size in (1, 2, 6, 8, 7, 6, 1):
+        landing = [record("surveys:1", phone="+442079460999"), *people[:size]]
+        partition = lab.build(landing)
+        stepwise = lab.tables()
+        assert lab.build(landing, increment=False) == partition
+        assert differences(stepwise, lab.tables()) == {}
+        statuses.append(lab.query("select status from identity.int_values_shared"))
+        assert partition.together("surveys:1", "crm:0") == (size == 1)
+    shared, crowded = [("household",)], [("crowded",)]
+    assert statuses == [[], shared, shared, crowded, crowded, shared, []]
+
+
+def test_a_build_killed_anywhere_is_followed_by_a_full_one(lab: Lab, low_lab: Lab) -> None:
+    before, after = TYPED_BADLY, [*TYPED_BADLY[:1], *NEIGHBOURS[:3]]
+    lab.build(after)
+    expected = lab.tables()
+    for model in lab.models[::4]:
+        lab.reset()
+        lab.build(before)
+        with pytest.raises(KilledError):
+            lab.build(after, killed_after=model.name)
+        lab.build(after)
+        assert not lab.was_increment
+        assert differences(expected, lab.tables()) == {}
+        lab.build(after)
+        assert lab.was_increment
+
+
+def test_a_full_rebuild_keeps_every_released_id(lab: Lab) -> None:
+    landing = [*TYPED_BADLY, *NEIGHBOURS[:4]]
+    released = lab.build(landing)
+    lab.release()
+    assert lab.build(landing, increment=False) == released
+    assert lab.redirects() == {}

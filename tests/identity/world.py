@@ -63,8 +63,11 @@ def records_of(draw: st.DrawFn, slot: str) -> dict[str, Any]:
     """A record in this slot of somebody: some parts are missing, some are wrong."""
     person = dict(PEOPLE[draw(st.sampled_from(sorted(PEOPLE)))])
     kept = draw(st.sets(st.sampled_from(PARTS), min_size=1))
-    values: dict[str, Any] = {part: person[part] for part in (*PARTS, "first_name", "last_name")
-                              if part in kept or part.endswith("_name")}
+    values: dict[str, Any] = {
+        part: person[part]
+        for part in (*PARTS, "first_name", "last_name")
+        if part in kept or part.endswith("_name")
+    }
     if "home" in values:
         values |= HOMES[values.pop("home")]
     return record(slot, **(values | draw(st.sampled_from(MISTAKES))))
@@ -93,8 +96,11 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
     made: list[Step] = []
     day = 0
     for number in range(steps):
-        slots = draw(st.sets(st.sampled_from(SLOTS), min_size=0 if number else 5,
-                             max_size=4 if number else 14))
+        slots = draw(
+            st.sets(
+                st.sampled_from(SLOTS), min_size=0 if number else 5, max_size=4 if number else 14
+            )
+        )
         changes = set()
         for slot in sorted(slots):
             if slot in landing and draw(st.integers(0, 2)) == 0:
@@ -104,7 +110,9 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
                 changes.add("changed" if slot in landing else "new")
                 landing[slot] = draw(records_of(slot))
         for _ in range(draw(st.integers(0, 2))):
-            pair = frozenset(draw(st.lists(st.sampled_from(SLOTS), min_size=2, max_size=2, unique=True)))
+            pair = frozenset(
+                draw(st.lists(st.sampled_from(SLOTS), min_size=2, max_size=2, unique=True))
+            )
             if pair in decisions:
                 del decisions[pair]
                 changes.add("revoked")
@@ -114,14 +122,20 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
             if not contradictions([*decisions.values(), line]):
                 decisions[pair] = line
                 changes.add(verdict)
-        day += draw(st.integers(0, 1))
+        # only a release moves the day: test_laws.py has the strict xfail that says why
+        if made and made[-1].then == "release":
+            day += draw(st.integers(0, 1))
         made.append(
             Step(
                 records=dict(landing),
                 decisions=tuple(decisions.values()),
-                then=draw(st.sampled_from(["release", "release", "release", "nothing", "roll back"])),
+                then=draw(
+                    st.sampled_from(["release", "release", "release", "nothing", "roll back"])
+                ),
                 day=day,
-                killed_after=draw(st.sampled_from([None] * 9 + list(range(2, 30, 3)))) if number else None,
+                killed_after=draw(st.sampled_from([None] * 9 + list(range(2, 30, 3))))
+                if number
+                else None,
                 changes=frozenset(changes),
             )
         )

@@ -10,9 +10,7 @@
 
 with strong_profiles as (
     select * from {{ ref('int_profiles_formed') }}
-    where
-        not is_weak
-        {{ only_changed('profile_key', changed, conjunction='and') }}
+    where not is_weak {{ only_changed('profile_key', changed, conjunction='and') }}
 )
 
 {{ blocking_keys_of('strong_profiles') }}

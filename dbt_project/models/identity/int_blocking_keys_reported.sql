@@ -17,8 +17,10 @@ costs as (
         count(*) as block_count,
         count(*) filter (where size > {{ block_cap() }}) as dropped_block_count,
         max(size) as largest_block,
-        cast(coalesce(sum(size * (size - 1) // 2) filter (where size <= {{ block_cap() }}), 0) as bigint)
-            as pair_count
+        cast(
+            coalesce(sum(size * (size - 1) // 2) filter (where size <= {{ block_cap() }}), 0)
+            as bigint
+        ) as pair_count
     from blocks
     group by key_number
 ),

@@ -1,5 +1,5 @@
 -- Grain: one row per profile of a component that may hold two people.
--- Most components agree in name and birth date and are customers as they are; these are looked into.
+-- Most components agree in name and birth date and are customers as they are; these may not be.
 {% set touched = ref('int_profiles_touched') %}
 
 with connected as (
@@ -79,11 +79,20 @@ contested as (
         component_key,
         bool_or(is_certain) as is_certain
     from (
-        select component_key, size > {{ var('component_cap') }} as is_certain from disagreeing
+        select
+            component_key,
+            size > {{ var('component_cap') }} as is_certain
+        from disagreeing
         union all
-        select component_key, true as is_certain from decided
+        select
+            component_key,
+            true as is_certain
+        from decided
         union all
-        select component_key, true as is_certain from doubled
+        select
+            component_key,
+            true as is_certain
+        from doubled
     )
     group by component_key
 )

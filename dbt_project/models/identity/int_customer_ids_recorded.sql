@@ -1,4 +1,4 @@
--- Grain: one row per event in the life of a customer id: created, split_from, merged_into, withdrawn.
+-- Grain: one row per event of a customer id: created, split_from, merged_into or withdrawn.
 -- The history of the last release plus what this build changes; releases are numbered from 1.
 {{ config(
     materialized='incremental',
@@ -79,8 +79,9 @@ events as (
         customer_id,
         case when origin_customer_id is null then 'created' else 'split_from' end as event,
         origin_customer_id as other_customer_id,
-        case when origin_customer_id is null then 'new records' else 'the records no longer match' end
-            as evidence
+        case
+            when origin_customer_id is null then 'new records' else 'the records no longer match'
+        end as evidence
     from origins
 
     union all

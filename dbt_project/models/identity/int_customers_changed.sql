@@ -1,5 +1,5 @@
 -- Grain: one row per customer that a touched record has or had.
--- Filled in an increment only; ids that are gone are in it, and those whose e-mail was verified since.
+-- Filled in an increment only; with ids that are gone, and those whose e-mail is verified now.
 {% set touched = ref('int_records_touched') %}
 {% set verified = ref('int_emails_verified') %}
 {% set ranked = source('last_build', 'int_golden_values_ranked') %}

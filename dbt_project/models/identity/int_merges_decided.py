@@ -34,6 +34,8 @@ class Component:
         self.separated = separated
         self.accounts = accounts
         self.cap = cap
+        # Where a steward joined two, what contradicts is known to be wrong, in either of them.
+        self.decided = set()
         self.cluster_of = {member: member for member in members}
         self.members_of = {member: [member] for member in members}
 
@@ -44,7 +46,9 @@ class Component:
         steward's link comes first and yields only to a steward's "not the same".
         """
         refused = []
-        for link in sorted(links, key=lambda link: (not link[3], -(link[0] or 0), link[1], link[2])):
+        for link in sorted(
+            links, key=lambda link: (not link[3], -(link[0] or 0), link[1], link[2])
+        ):
             _, one, other, is_decided = link
             left, right = self.cluster_of[one], self.cluster_of[other]
             if left == right:
@@ -53,6 +57,8 @@ class Component:
             if reason:
                 refused.append((*link[:3], reason))
                 continue
+            if is_decided:
+                self.decided |= {one, other}
             if len(self.members_of[left]) < len(self.members_of[right]):
                 left, right = right, left
             for member in self.members_of[right]:
@@ -62,9 +68,7 @@ class Component:
 
     def clusters(self):
         """Profile to cluster; a cluster is named by its smallest member."""
-        return {
-            member: min(members) for members in self.members_of.values() for member in members
-        }
+        return {member: min(members) for members in self.members_of.values() for member in members}
 
     def _objection(self, left, right, is_decided):
         # all reasons, not the first: which is first depends on the order of the members
@@ -74,6 +78,7 @@ class Component:
             for member in left
             for forbidden, reason in self.separated.get(member, {}).items()
             if forbidden in others
+            and (reason == NOT_SAME or not {member, forbidden} & self.decided)
         }
         if NOT_SAME in reasons:
             return NOT_SAME
@@ -86,13 +91,14 @@ class Component:
             return TWO_ACCOUNTS
         if self.cap is not None:
             return TOO_LARGE if len(left) + len(right) > self.cap else None
-        # an exact sum: a float's last bit must not depend on the order of the pairs
-        total = math.fsum(
+        bits = [
             self.cohesion.get((one, other) if one < other else (other, one), 0.0)
             for one in left
             for other in right
-        )
-        return CONTRADICTION if total < CONTRADICTION_BITS * len(left) * len(right) else None
+            if not {one, other} & self.decided
+        ]
+        # an exact sum: a float's last bit must not depend on the order of the pairs
+        return CONTRADICTION if math.fsum(bits) < CONTRADICTION_BITS * len(bits) else None
 
 
 def decide(members, pairs, links, separations, accounts, cap):

@@ -22,7 +22,7 @@ representatives as (
 shared_values as (
     select
         value_key,
-        status in ('placeholder', 'crowded') as is_suppressed
+        status <> 'household' as is_suppressed
     from {{ ref('int_values_shared') }}
 ),
 
@@ -86,7 +86,9 @@ mailboxes as (
         -- more than the spelling of the name: two letters or digits of its own
         coalesce(
             length(replace(replace(
-                {{ fold_umlauts("regexp_replace(split_part(email, '@', 1), '[^a-z0-9]', '', 'g')") }},
+                {{ fold_umlauts(
+                    "regexp_replace(split_part(email, '@', 1), '[^a-z0-9]', '', 'g')"
+                ) }},
                 coalesce(first_name, ' '), ''
             ), coalesce(last_name, ' '), '')) >= 2 and first_name is not null,
             false
@@ -127,7 +129,7 @@ self_compared as (
 )
 
 select
-    self_compared.* exclude (pattern),
+    self_compared.* exclude (pattern), -- noqa: RF02
     cast({{ pair_weight('patterns', 'self_compared') }} as float) as self_weight,
     not self_compared.is_decided
     and {{ pair_weight('patterns', 'self_compared') }} < {{ weight_of('review_probability') }}

@@ -18,7 +18,7 @@ with differences as (
         key_number,
         1 as difference
     from {{ keys }}
-    where {% if increment() %}profile_key in (select profile_key from {{ changed }}){% else %}false{% endif %}
+    where {{ is_changed('profile_key', changed) }}
 ),
 
 touched_blocks as (

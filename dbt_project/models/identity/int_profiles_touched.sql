@@ -1,5 +1,5 @@
 -- Grain: one row per profile that has to be clustered anew.
--- Filled in an increment only: every member, then or now, of a component that gained or lost a link.
+-- Filled in an increment only: all members, then or now, of a component with a new or lost link.
 {% set rescored = ref('int_profiles_rescored') %}
 {% set links = ref('int_profiles_linked') %}
 {% set known = source('last_build', 'int_profiles_connected') %}

@@ -28,9 +28,7 @@ emails as (
         email_key as value_key,
         any_value(match_email) as email
     from records
-    where
-        match_email is not null
-        {{ only_changed('email_key', touched, 'value_key', 'and') }}
+    where match_email is not null and {{ concerns('email_key', touched, 'value_key') }}
     group by email_key
 ),
 
@@ -41,8 +39,9 @@ named_values as (
         match_last_name
     from records
     where
-        match_email is not null and match_first_name_canonical is not null
-        {{ only_changed('email_key', touched, 'value_key', 'and') }}
+        match_email is not null
+        and match_first_name_canonical is not null
+        and {{ concerns('email_key', touched, 'value_key') }}
 
     union all
 
@@ -52,8 +51,9 @@ named_values as (
         match_last_name
     from records
     where
-        match_phone is not null and match_first_name_canonical is not null
-        {{ only_changed('phone_key', touched, 'value_key', 'and') }}
+        match_phone is not null
+        and match_first_name_canonical is not null
+        and {{ concerns('phone_key', touched, 'value_key') }}
 ),
 
 repeated_values as (
@@ -64,9 +64,9 @@ repeated_values as (
 
 names as (
     select distinct
-        value_key,
-        match_first_name_canonical,
-        match_last_name
+        named_values.value_key,
+        named_values.match_first_name_canonical,
+        named_values.match_last_name
     from named_values
     semi join repeated_values on named_values.value_key = repeated_values.value_key
 ),
@@ -164,7 +164,7 @@ reasons as (
 
 select
     value_key,
-    -- the most severe one; role addresses have people behind them, as many as a crowded one
+    -- the most severe one
     min_by(
         status,
         case status when 'placeholder' then 1 when 'role' then 2 when 'crowded' then 3 else 4 end

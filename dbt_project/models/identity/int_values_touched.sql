@@ -15,7 +15,7 @@ records_now as (
         email_key,
         phone_key
     from {{ records }}
-    where {% if increment() %}record_key in (select record_key from {{ changed }}){% else %}false{% endif %}
+    where {{ is_changed('record_key', changed) }}
 ),
 
 after as (
@@ -32,7 +32,6 @@ touched as (
 
 select
     value_key,
-    {% if increment() %}value_key in (select value_key from {{ shared }}){% else %}false{% endif %}
-        as was_shared
+    {{ is_changed('value_key', shared) }} as was_shared
 from touched
 where value_key is not null
