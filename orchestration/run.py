@@ -82,7 +82,7 @@ class RunRecord:
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The installation that a run works on; held by one run at a time.
 
-    rebuild: build and release even when nothing has changed since the current release.
+    rebuild: build everything anew and release it, even when nothing has changed.
     """
 
     rebuild: bool = False

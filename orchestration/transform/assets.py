@@ -80,7 +80,7 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
             with duckdb.connect(str(settings.working_database)) as connection:
                 void_gates(connection, layer)
             try:
-                nodes = _build(settings, layer, only)
+                nodes = _build(settings, layer, only, anew=warehouse.rebuild)
             except TransformError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             rows = _row_counts(settings.working_database, settings.candidate_database)
@@ -90,14 +90,14 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
     return assets
 
 
-def _build(settings: Settings, layer: str, only: list[str]) -> list[BuiltNode]:
+def _build(settings: Settings, layer: str, only: list[str], *, anew: bool) -> list[BuiltNode]:
     manifest = _manifest(Settings())
     if layer != "identity" or only:
         return build(settings, manifest, layer, only)
     # The records first: how many there are is part of what allows an increment.
     nodes = build(settings, manifest, layer, ["int_records_unioned"])
     with duckdb.connect(str(settings.working_database)) as connection:
-        increment = open_build(connection, code_hash())
+        increment = open_build(connection, code_hash()) and not anew
     log.info("identity: %s", "only what has changed" if increment else "all records")
     lasting = lasting_models(manifest, layer) if increment else []
     left = ["int_records_unioned", *(node.name for node in lasting)]

@@ -95,7 +95,7 @@ Rows = Counter[tuple[Any, ...]]
 
 def record(source_record_id: str, **values: Any) -> dict[str, Any]:
     """A record with its source and type told from its id; a birth date may be ISO text."""
-    source = source_record_id.split(":")[0]
+    source = source_record_id.split(":", maxsplit=1)[0]
     is_guest = source_record_id.startswith("shop:order:")
     born = values.pop("birth_date", None)
     return {

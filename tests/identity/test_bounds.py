@@ -1,4 +1,4 @@
-"""What grows without measure in the landing does not in the work: pairs are counted, not seconds."""
+"""What grows without measure in the landing does not in the work: pairs are counted here."""
 
 from collections.abc import Sequence
 

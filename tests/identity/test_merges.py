@@ -100,7 +100,10 @@ def contested(draw: st.DrawFn) -> dict[str, Any]:
             *((*pair, "the birth dates differ") for pair in differing),
             *((*pair, merges.NOT_SAME) for pair in not_same),
         ],
-        "accounts": [(member, "shop:account") for member in draw(st.sets(st.sampled_from(MEMBERS), max_size=3))],
+        "accounts": [
+            (member, "shop:account")
+            for member in draw(st.sets(st.sampled_from(MEMBERS), max_size=3))
+        ],
         "cap": draw(st.sampled_from([3, 100])),
     }  # fmt: skip
 
@@ -172,7 +175,9 @@ def test_no_cluster_holds_two_who_are_apart_and_all_that_was_decided_the_same_is
     component: dict[str, Any],
 ) -> None:
     clusters, refused = decided(component)
-    by_decision = nx.Graph((one, other) for _, one, other, is_decided in component["links"] if is_decided)
+    by_decision = nx.Graph(
+        (one, other) for _, one, other, is_decided in component["links"] if is_decided
+    )
     by_decision.add_nodes_from(MEMBERS)
     for one, other, reason in component["separations"]:
         if clusters[one] == clusters[other]:
