@@ -206,6 +206,7 @@ _LEVELS = (
         ("one field off, or day and month exchanged", 0.0565, 0.00452),
         ("near", 0.00439, 0.0701),
         ("different", 0.0303, 0.92529),
+        household=(0.00498, 0.0045, 0.0698, 0.92072),
     ),
     *_levels(
         "email",

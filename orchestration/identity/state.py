@@ -135,7 +135,7 @@ def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
     connection: the working database, `identity.int_records_unioned` already up to date. code:
     fingerprint of all that turns records into customers. Allowed when the last build was finished
     by the same code on a landing of the same size class, and the released ids are those that it
-    gave (or there were none then and are none now). Until `close_build` no increment is allowed:
+    gave. Until `close_build` no increment is allowed:
     a build that was killed leaves tables of mixed age.
     """
     fingerprint = f"{code}|{_size_class(connection)}"
@@ -143,16 +143,14 @@ def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
     with transaction(connection):
         connection.execute(
             "create table if not exists state.identity_build"
-            " (fingerprint varchar, released varchar, assigned varchar, is_whole boolean)"
+            " (fingerprint varchar, assigned varchar, is_whole boolean)"
         )
         last = connection.execute("select * from state.identity_build").fetchone()
         connection.execute("delete from state.identity_build")
         connection.execute(
-            "insert into state.identity_build values (?, ?, null, false)", [fingerprint, released]
+            "insert into state.identity_build values (?, null, false)", [fingerprint]
         )
-    if last is None or not last[3] or last[0] != fingerprint:
-        return False
-    return bool(released == last[2] or released == last[1] == _NOBODY)
+    return last is not None and last == (fingerprint, released, True)
 
 
 def close_build(connection: duckdb.DuckDBPyConnection) -> None:
@@ -161,15 +159,12 @@ def close_build(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("update state.identity_build set assigned = ?, is_whole = true", [assigned])
 
 
-_NOBODY = "0 0"
-
-
 def _fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
     """Count and content of a table of (record_key, customer_id), in any order."""
     row = connection.execute(
         f"select count(*), coalesce(bit_xor(hash(record_key, customer_id)), 0) from {table}"
     ).fetchone()
-    return f"{row[0]} {row[1]}" if row else _NOBODY
+    return f"{row[0]} {row[1]}" if row else ""
 
 
 def _size_class(connection: duckdb.DuckDBPyConnection) -> int:

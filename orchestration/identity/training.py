@@ -71,6 +71,8 @@ LEAST_LEFT = 0.02
 # Of two people who share a contact, how many share a surname; and how often even the first name.
 SAME_SURNAME = 0.8
 SAME_FIRST_NAME = 0.03
+# Of two people in one household this share was born on one day: every eightieth birth is twins.
+TWINS = 0.005
 
 _FREQUENCY_FIELDS = ("first_name", "last_name", "city")
 
@@ -364,8 +366,11 @@ def _household(u: Vectors) -> dict[str, Floats]:
     """u of two people who share a contact: a family name for most, and contacts of the family."""
     first_name = np.array(u["first_name"])
     first_name[1] = max(first_name[1], SAME_FIRST_NAME)
+    birth_date = np.array(u["birth_date"])
+    birth_date[1] = max(birth_date[1], TWINS)
     return {
         **u,
+        "birth_date": distribution(birth_date),
         "first_name": distribution(first_name),
         "last_name": distribution(
             (1 - SAME_SURNAME) * u["last_name"]

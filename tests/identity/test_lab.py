@@ -5,14 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from orchestration.identity.decisions import Decision
-from orchestration.identity.state import close_build, load_released_ids, open_build
+from orchestration.identity.state import (
+    _DECISION_COLUMNS,
+    _row,
+    close_build,
+    load_released_ids,
+    open_build,
+)
 from orchestration.settings import Settings
 from orchestration.transform import dbt
 from tests.conftest import Installation
 from tests.identity.lab import (
-    _DECISION_COLUMNS,
     AS_OF,
     INPUTS,
     RECORD,
@@ -21,10 +27,8 @@ from tests.identity.lab import (
     Lab,
     Model,
     Rows,
-    _row,
     decision,
     differences,
-    pa,
     record,
 )
 from tests.identity.world import HOMES, PEOPLE
@@ -33,8 +37,8 @@ Records = Mapping[str, Mapping[str, Any]]
 
 
 def of(person: str, slot: str, **values: Any) -> dict[str, Any]:
-    known = dict(PEOPLE[person])
-    return record(slot, **(known | HOMES[known.pop("home")] | values))
+    known: dict[str, Any] = dict(PEOPLE[person])
+    return record(slot, **(known | dict(HOMES[known.pop("home")]) | values))
 
 
 BEFORE: Records = {
@@ -69,7 +73,7 @@ def test_a_history_gives_in_the_laboratory_what_it_gives_through_dbt(
 
 def _through_dbt(settings: Settings, lab: Lab) -> dict[str, Rows]:
     settings = settings.model_copy(update={"as_of": AS_OF})
-    manifest = dbt.parse(settings)
+    manifest: Any = dbt.parse(settings)
     seeds = [node.name for node in manifest.nodes.values() if node.resource_type == "seed"]
     with duckdb.connect(str(settings.working_database)) as connection:
         load_released_ids(connection, None)

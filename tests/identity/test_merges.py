@@ -132,14 +132,27 @@ def second_opinion(component: Mapping[str, Any]) -> dict[int, int]:
         apart.setdefault(frozenset((one, other)), set()).add(reason)
     with_account = {member for member, _ in component["accounts"]}
     is_large = len(MEMBERS) > component["cap"]
+    # evidence against a record that a steward has joined to one that contradicts it is not heard
+    excused = {
+        member
+        for *_, one, other, is_decided in component["links"]
+        if is_decided
+        and (
+            frozenset((one, other)) in apart
+            or component["cohesion"].get(tuple(sorted((one, other))), 0.0) < 0
+        )
+        for member in (one, other)
+    }
     links = sorted(component["links"], key=lambda link: link[1:3])
     links.sort(key=lambda link: (not link[3], -(link[0] or 0.0)))
     for _, one, other, is_decided in links:
         left = next(c for c in clusters if one in c)
         right = next(c for c in clusters if other in c)
         crossing = [frozenset(pair) for pair in itertools.product(left, right)]
-        reasons = {reason for pair in crossing for reason in apart.get(pair, set())}
-        bits = [component["cohesion"].get(tuple(sorted(pair)), 0.0) for pair in crossing]
+        heard = [pair for pair in crossing if not pair & excused]
+        by_word = {r for pair in crossing for r in apart.get(pair, ()) if r == merges.NOT_SAME}
+        reasons = {r for pair in heard for r in apart.get(pair, ())} | by_word
+        bits = [component["cohesion"].get(tuple(sorted(pair)), 0.0) for pair in heard]
         if is_decided:
             refuse = merges.NOT_SAME in reasons
         elif is_large:

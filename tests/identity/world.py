@@ -122,7 +122,7 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
             if not contradictions([*decisions.values(), line]):
                 decisions[pair] = line
                 changes.add(verdict)
-        # only a release moves the day: test_laws.py has the strict xfail that says why
+        # a day passes between releases
         if made and made[-1].then == "release":
             day += draw(st.integers(0, 1))
         made.append(

@@ -84,8 +84,7 @@ past_ids as (
 
 select
     cluster_key,
-    customer_id,
-    true as is_known_customer
+    customer_id
 from ids_kept
 
 union all
@@ -95,8 +94,7 @@ select
     case
         when known_ids.customer_id is null then ids_proposed.customer_id
         else {{ new_customer_id('ids_proposed.first_source_record_id', 'past_ids.past_count') }}
-    end as customer_id,
-    false as is_known_customer
+    end as customer_id
 from ids_proposed
 cross join past_ids
 left join known_ids on ids_proposed.customer_id = known_ids.customer_id

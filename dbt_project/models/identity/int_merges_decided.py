@@ -34,8 +34,7 @@ class Component:
         self.separated = separated
         self.accounts = accounts
         self.cap = cap
-        # Where a steward joined two, what contradicts is known to be wrong, in either of them.
-        self.decided = set()
+        self.excused = set()
         self.cluster_of = {member: member for member in members}
         self.members_of = {member: [member] for member in members}
 
@@ -45,6 +44,14 @@ class Component:
         Ties go to the smaller keys, so the outcome does not depend on the order of the links. A
         steward's link comes first and yields only to a steward's "not the same".
         """
+        # Where a steward joins two that contradict each other, one of them is wrong, nobody knows
+        # which: what contradicts either is not heard.
+        self.excused = {
+            profile
+            for _, one, other, is_decided in links
+            if is_decided and self._contradict(one, other)
+            for profile in (one, other)
+        }
         refused = []
         for link in sorted(
             links, key=lambda link: (not link[3], -(link[0] or 0), link[1], link[2])
@@ -57,8 +64,6 @@ class Component:
             if reason:
                 refused.append((*link[:3], reason))
                 continue
-            if is_decided:
-                self.decided |= {one, other}
             if len(self.members_of[left]) < len(self.members_of[right]):
                 left, right = right, left
             for member in self.members_of[right]:
@@ -70,6 +75,12 @@ class Component:
         """Profile to cluster; a cluster is named by its smallest member."""
         return {member: min(members) for members in self.members_of.values() for member in members}
 
+    def _bits(self, one, other):
+        return self.cohesion.get((one, other) if one < other else (other, one), 0.0)
+
+    def _contradict(self, one, other):
+        return other in self.separated.get(one, {}) or self._bits(one, other) < 0
+
     def _objection(self, left, right, is_decided):
         # all reasons, not the first: which is first depends on the order of the members
         others = set(right)
@@ -78,7 +89,7 @@ class Component:
             for member in left
             for forbidden, reason in self.separated.get(member, {}).items()
             if forbidden in others
-            and (reason == NOT_SAME or not {member, forbidden} & self.decided)
+            and (reason == NOT_SAME or not {member, forbidden} & self.excused)
         }
         if NOT_SAME in reasons:
             return NOT_SAME
@@ -92,16 +103,16 @@ class Component:
         if self.cap is not None:
             return TOO_LARGE if len(left) + len(right) > self.cap else None
         bits = [
-            self.cohesion.get((one, other) if one < other else (other, one), 0.0)
+            self._bits(one, other)
             for one in left
             for other in right
-            if not {one, other} & self.decided
+            if not {one, other} & self.excused
         ]
         # an exact sum: a float's last bit must not depend on the order of the pairs
         return CONTRADICTION if math.fsum(bits) < CONTRADICTION_BITS * len(bits) else None
 
 
-def decide(members, pairs, links, separations, accounts, cap):
+def decide(members, pairs, links, separations, accounts, cap):  # noqa: PLR0917
     """Merge within every component; yields (component, profile, other, cluster, weight, reason).
 
     members: (component, profile). pairs: (component, profile, other, cohesion in bits). links:
