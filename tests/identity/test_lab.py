@@ -65,6 +65,7 @@ def test_a_history_gives_in_the_laboratory_what_it_gives_through_dbt(
     lab = Lab(compiled_models, size=len(BEFORE))
     lab.build(BEFORE.values())
     assert len(lab.partition().groups) < len(BEFORE)
+    lab.release()
     lab.build(AFTER.values(), DECISIONS)
     assert lab.was_increment
     through_dbt = _through_dbt(new_installation().settings, lab)
@@ -88,11 +89,27 @@ def _through_dbt(settings: Settings, lab: Lab) -> dict[str, Rows]:
         dbt.build(settings, manifest, "identity", excluding=left, increment=increment)
         with duckdb.connect(str(settings.working_database)) as connection:
             close_build(connection)
+            if not increment:
+                _release(connection)
     with duckdb.connect(str(settings.working_database), read_only=True) as connection:
         return {
             name: Counter(connection.execute(f"from identity.{name}").fetchall())
             for name in lab.lasting()
         }
+
+
+def _release(connection: duckdb.DuckDBPyConnection) -> None:
+    """Lay what was built where the run lays what was released."""
+    connection.execute(
+        "insert into state.customer_sources by name select source_record_id, customer_id,"
+        " record_key from identity.int_customer_sources_resolved where record_key is not null"
+    )
+    connection.execute(
+        "insert into state.customer_redirects by name from identity.int_customer_redirects_resolved"
+    )
+    connection.execute(
+        "insert into state.customer_id_history by name from identity.int_customer_ids_recorded"
+    )
 
 
 def _land(settings: Settings, records: Records, decisions: Sequence[Decision]) -> None:
