@@ -49,6 +49,9 @@ def test_the_release_holds_every_mart_with_rows_as_parquet_too(
     assert tables == {
         "customer_consent",
         "customer_purchases",
+        "customer_golden_values",
+        "customer_id_history",
+        "customer_matches",
         "customer_redirects",
         "customer_retention",
         "customer_segments",
