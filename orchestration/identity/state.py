@@ -135,8 +135,8 @@ def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
     connection: the working database, `identity.int_records_unioned` already up to date. code:
     fingerprint of all that turns records into customers. Allowed when the last build was finished
     by the same code on a landing of the same size class, and the released ids are those that it
-    gave. Until `close_build` no increment is allowed:
-    a build that was killed leaves tables of mixed age.
+    gave. Until `close_build` no increment is allowed: a build that was killed leaves tables of
+    mixed age.
     """
     fingerprint = f"{code}|{_size_class(connection)}"
     released = _fingerprint(connection, "state.customer_sources")
@@ -157,6 +157,11 @@ def close_build(connection: duckdb.DuckDBPyConnection) -> None:
     """Note that the build is whole, and which ids it gave."""
     assigned = _fingerprint(connection, "identity.int_records_assigned")
     connection.execute("update state.identity_build set assigned = ?, is_whole = true", [assigned])
+
+
+def void_build(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note that some tables of the layer were built by themselves: the next build is a full one."""
+    connection.execute("drop table if exists state.identity_build")
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:

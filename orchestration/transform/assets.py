@@ -11,7 +11,7 @@ import duckdb
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from orchestration.gates import void_gates
-from orchestration.identity.state import close_build, open_build
+from orchestration.identity.state import close_build, open_build, void_build
 from orchestration.provenance import code_hash
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
@@ -92,7 +92,11 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
 
 def _build(settings: Settings, layer: str, only: list[str], *, anew: bool) -> list[BuiltNode]:
     manifest = _manifest(Settings())
-    if layer != "identity" or only:
+    if layer != "identity":
+        return build(settings, manifest, layer, only)
+    if only:
+        with duckdb.connect(str(settings.working_database)) as connection:
+            void_build(connection)
         return build(settings, manifest, layer, only)
     # The records first: how many there are is part of what allows an increment.
     nodes = build(settings, manifest, layer, ["int_records_unioned"])
