@@ -2,7 +2,7 @@
 
     python seeds/build_reference.py
 
-Writes seeds/reference/{nicknames,phone_plans,country_names}.csv from the PyPI packages
+Writes seeds/reference/{nicknames,mail_providers,phone_plans,country_names}.csv from the PyPI packages
 `nicknames`, `names` (US census frequencies) and `phonenumbers` (libphonenumber's metadata).
 """
 
@@ -14,6 +14,157 @@ import names
 from nicknames import NickNamer, name_triplets
 from phonenumbers import SUPPORTED_REGIONS, PhoneMetadata
 from phonenumbers.geodata.locale import LOCALE_DATA
+
+# Short forms that the package, which is English, does not know.
+SHORT_FORMS = {
+    "alexander": "alex sander lex xander sasza aleks",
+    "andreas": "andi andy dres",
+    "andrzej": "jedrek andrzejek",
+    "anna": "anja anneke antje anka ania anni annika",
+    "antonio": "toni tono tonio",
+    "antonius": "ton toon anton antoon teun",
+    "barbara": "babs babsi basia bärbel",
+    "bernadette": "berna detje",
+    "bernhard": "bernd berni hard",
+    "carolina": "carola caro lina karo",
+    "catherine": "cathy cathie katia",
+    "charlotte": "lotte lotta charlie lottie",
+    "christian": "chris christel krischan",
+    "christine": "christel tine tina stine kicki",
+    "concepcion": "concha conchi conchita",
+    "cornelia": "conny nelly corrie",
+    "cornelis": "kees cor nelis cees",
+    "dolores": "lola loli",
+    "dominique": "domi nique",
+    "elisabeth": "elise lisa lisbeth liesbeth els elsa sissi elli betty lies lisette bettina elly",
+    "elzbieta": "ela elka",
+    "enrique": "quique kike",
+    "ewa": "ewka ewunia",
+    "federico": "fede rico",
+    "ferdinand": "ferdi nand",
+    "francisca": "paca paqui fran",
+    "francisco": "paco pancho curro fran kiko",
+    "francois": "franck fanfan",
+    "friedrich": "fritz friedel fred",
+    "gabriele": "gabi gaby",
+    "gerhard": "gerd gert hardy",
+    "gertrud": "trude gerda trudi",
+    "giuseppe": "beppe peppe pino",
+    "grzegorz": "grzesiek",
+    "guadalupe": "lupe lupita",
+    "guillermo": "guille memo",
+    "gunter": "gunni",
+    "guillaume": "guy willy",
+    "hans": "hannes hansi",
+    "heinrich": "heinz heiner hein",
+    "hendrik": "henk rik hein henny",
+    "ignacio": "nacho",
+    "isabel": "isa bel chabela",
+    "isabelle": "isa belle isy",
+    "jadwiga": "jadzia",
+    "jacobus": "jaap koos cobus",
+    "jan": "janek jasiek jantje",
+    "jerzy": "jurek",
+    "jesus": "chus chucho",
+    "johann": "hans hannes",
+    "johanna": "hanna jo hanneke hansje annie",
+    "johannes": "hans hannes jan johan joop jo",
+    "jose": "pepe chepe",
+    "josef": "sepp jupp pepi",
+    "josefa": "pepa fina",
+    "joseph": "jos jef",
+    "juan": "juanito",
+    "karl": "kalle charly",
+    "katarzyna": "kasia kaska",
+    "katharina": "kathi kati käthe trine",
+    "krzysztof": "krzysiek krzys",
+    "lars": "lasse",
+    "laurent": "lolo",
+    "leonardus": "leo leon",
+    "leopold": "poldi leo",
+    "ludwig": "lutz wiggerl",
+    "magdalena": "magda lena leni madzia",
+    "malgorzata": "gosia malgosia",
+    "manuel": "manolo manu lolo",
+    "manuela": "manu ela",
+    "margareta": "greta gretel grete maggan",
+    "margarethe": "greta gretel grete margit marga",
+    "maria": "mia marie mari marja maja maike marijke mieke marysia",
+    "martin": "marty tinus",
+    "martine": "tine martje",
+    "matthias": "matze hias matti",
+    "maximilian": "max maxi",
+    "mercedes": "merche meche",
+    "michael": "michi michel micha mischa",
+    "mikael": "micke",
+    "monika": "moni nika",
+    "nicolas": "nico colas",
+    "nicolaas": "klaas nico",
+    "nikolaus": "klaus niko nico",
+    "pawel": "pawelek",
+    "petronella": "nel petra nelly ella",
+    "petrus": "piet peter",
+    "philippe": "phil filou",
+    "pilar": "pili",
+    "piotr": "piotrek",
+    "rafael": "rafa",
+    "ramon": "moncho",
+    "robert": "robban robi",
+    "roberto": "beto rob",
+    "rosario": "charo",
+    "rudolf": "rudi rolf",
+    "sebastian": "basti wastl seb",
+    "sebastiaan": "bas",
+    "sophie": "soph fifi",
+    "stanislaw": "staszek stas",
+    "stefan": "steffen steffan",
+    "stephane": "steph fanfan",
+    "stefanie": "steffi steffie fanny",
+    "susanne": "susi sanne sanna",
+    "teresa": "tere resi maite",
+    "theodorus": "theo dorus",
+    "thomas": "tomte tommi",
+    "tomasz": "tomek",
+    "ulrich": "uli ulli",
+    "ursula": "uschi ulla sula ursel",
+    "veronique": "vero nique",
+    "vincent": "vince cent",
+    "walter": "walt",
+    "wilhelm": "willi willy helm",
+    "wilhelmina": "mina willemijn mien",
+    "willem": "wim pim willie",
+    "willemijn": "mijntje willie mijn",
+    "wolfgang": "wolf wolfi",
+    "zbigniew": "zbyszek",
+    "zofia": "zosia",
+}
+
+# Where everybody can have a mailbox. An address elsewhere is mostly of a firm or a family.
+MAIL_PROVIDERS = (
+    "126.com 163.com abv.bg alice.it aliceadsl.fr aol.co.uk aol.com aol.de aon.at arcor.de att.net "
+    "bbox.fr bellsouth.net bigpond.com bigpond.net.au blueyonder.co.uk bluewin.ch bol.com.br "
+    "btinternet.com btopenworld.com cableone.net centrum.cz charter.net chello.at chello.nl "
+    "club-internet.fr comcast.net cox.net daum.net earthlink.net email.com email.cz email.de fastmail.com "
+    "fastmail.fm free.fr freemail.hu freenet.de frontiernet.net gmail.com gmx.at gmx.ch gmx.com "
+    "gmx.de gmx.fr gmx.net googlemail.com hanmail.net hetnet.nl home.nl home.se hotmail.be hotmail.ch "
+    "hotmail.co.nz hotmail.co.uk hotmail.com hotmail.com.ar hotmail.com.au hotmail.de hotmail.dk "
+    "hotmail.es hotmail.fr hotmail.it hotmail.nl hotmail.no hotmail.se icloud.com ig.com.br iinet.net.au "
+    "inbox.lv inbox.ru interia.pl juno.com kpnmail.nl kpnplanet.nl laposte.net libero.it list.ru "
+    "live.be live.ca live.co.uk live.com live.com.au live.de live.dk live.fr live.it live.nl live.no "
+    "live.se mac.com mail.com mail.de mail.dk mail.ru me.com msn.com mweb.co.za naver.com neuf.fr "
+    "numericable.fr ntlworld.com o2.co.uk o2.pl onet.eu onet.pl online.de online.no op.pl optonline.net "
+    "optusnet.com.au orange.fr orcon.net.nz outlook.at outlook.com outlook.com.au outlook.com.br "
+    "outlook.de outlook.dk outlook.es outlook.fr outlook.it outlook.jp outlook.pt pacbell.net planet.nl "
+    "pm.me poczta.fm poczta.onet.pl posteo.de prodigy.net.mx proton.me protonmail.com protonmail.ch qq.com rambler.ru "
+    "rediffmail.com rocketmail.com sapo.pt sbcglobal.net seznam.cz sfr.fr shaw.ca sky.com skynet.be "
+    "spray.se sunrise.ch sympatico.ca t-online.de t-online.hu talktalk.net telefonica.net telenet.be "
+    "telia.com telus.net terra.com.br terra.es tin.it tiscali.co.uk tiscali.it tlen.pl tutanota.com "
+    "uol.com.br upcmail.nl verizon.net videotron.ca virgilio.it virgin.net virginmedia.com wanadoo.es "
+    "wanadoo.fr wanadoo.nl web.de windowslive.com windstream.net wp.pl xs4all.nl xtra.co.nz yahoo.ca yahoo.co.id "
+    "yahoo.co.in yahoo.co.jp yahoo.co.nz yahoo.co.uk yahoo.com yahoo.com.ar yahoo.com.au yahoo.com.br "
+    "yahoo.com.mx yahoo.de yahoo.dk yahoo.es yahoo.fr yahoo.gr yahoo.ie yahoo.in yahoo.it yahoo.nl "
+    "yahoo.no yahoo.pl yahoo.se yandex.com yandex.ru ymail.com zeelandnet.nl ziggo.nl zoho.com zonnet.nl"
+)
 
 # The package lists bill for both; frequency alone would send him to robert, away from will.
 FORMAL_NAMES = {"bill": "william", "billy": "william"}
@@ -49,22 +200,35 @@ def given_name_frequencies() -> dict[str, float]:
     return frequencies
 
 
-def nicknames() -> Iterable[tuple[str, str]]:
-    """(given_name, canonical_name): a nickname points to its commonest formal name.
+def nicknames() -> Iterable[tuple[str, str, str]]:
+    """(given_name, formal_name, is_canonical): what a nickname may be short for.
+
+    One of them, its commonest, is canonical.
 
     Nicknames form one large web (alex - alexander - sandy - sandra ...), so following all of it
-    would call everybody the same. A name moves only to a formal name that is more common than
-    itself, one step: bill becomes william, but john stays john though it is listed as a nickname
-    of jonathan.
+    would call everybody the same. A name is canonised only to a formal name that is more common
+    than itself, one step: bill becomes william, but john stays john though it is listed as a
+    nickname of jonathan.
     """
     frequency = given_name_frequencies()
     namer = NickNamer()
-    for name in sorted({triplet.name2 for triplet in name_triplets()}):
+    formal_names = {triplet.name2: namer.canonicals_of(triplet.name2) for triplet in name_triplets()}
+    for formal_name, short_forms in SHORT_FORMS.items():
+        for name in short_forms.split():
+            formal_names[name] = formal_names.get(name, set()) | {formal_name}
+    for name, formal in sorted(formal_names.items()):
         # Alphabetical order first, so that equal frequencies always give the same winner.
-        formal_names = sorted(namer.canonicals_of(name))
-        best = FORMAL_NAMES.get(name) or max(formal_names, key=lambda n: frequency.get(n, 0.0))
-        if frequency.get(best, 0.0) > frequency.get(name, 0.0):
-            yield name, best
+        best = FORMAL_NAMES.get(name) or max(sorted(formal), key=lambda n: frequency.get(n, 0.0))
+        is_commoner = frequency.get(best, 0.0) > frequency.get(name, 0.0)
+        is_foreign = name not in frequency and best not in frequency
+        for other in sorted(formal):
+            is_canonical = other == best and (is_commoner or is_foreign)
+            yield name, other, str(is_canonical).lower()
+
+
+def mail_providers() -> Iterable[tuple[str]]:
+    """(domain): where everybody can have a mailbox."""
+    return ((domain,) for domain in sorted(MAIL_PROVIDERS.split()))
 
 
 def phone_plans() -> Iterable[tuple[str, int, str, str, int, int]]:
@@ -107,8 +271,9 @@ def write(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 
 def main() -> None:
-    """Rebuild all three."""
-    write("nicknames", ("given_name", "canonical_name"), nicknames())
+    """Rebuild all four."""
+    write("nicknames", ("given_name", "formal_name", "is_canonical"), nicknames())
+    write("mail_providers", ("domain",), mail_providers())
     write(
         "phone_plans",
         (

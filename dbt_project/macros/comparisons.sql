@@ -3,10 +3,10 @@
     decodes into levels and, through seed match_levels, into bits. Level 0 is "not comparable". -#}
 {% macro comparisons() -%}
     {{ return([
-        {'name': 'first_name', 'levels': 8},
+        {'name': 'first_name', 'levels': 9},
         {'name': 'last_name', 'levels': 5},
         {'name': 'birth_date', 'levels': 5},
-        {'name': 'email', 'levels': 6},
+        {'name': 'email', 'levels': 7},
         {'name': 'phone', 'levels': 5},
         {'name': 'address', 'levels': 6},
         {'name': 'national_id', 'levels': 4},
@@ -46,16 +46,21 @@
     {{ return(product.value) }}
 {%- endmacro %}
 
-{#- 1 exact, 2 nickname, 3 close, 4 initial or short form, 5 similar, 6 different, 7 crossed: the
-    first name of one is the last name of the other (the last name is then not compared). -#}
+{#- 1 exact, 2 nickname, 3 close or short for one name, 4 initial or short form, 5 similar, 6 different, 7 swapped: each
+    name of one is the other name of the other, 8 crossed: one of them is (at 7 and 8 the last name
+    is not compared). -#}
 {% macro compare_first_name(one, other) -%}
     case
         when {{ one }}.first_name is null or {{ other }}.first_name is null then 0
         when {{ one }}.first_name = {{ other }}.first_name then 1
         when {{ one }}.first_name_canonical = {{ other }}.first_name_canonical then 2
         when {{ one }}.last_name = {{ other }}.first_name
-            or {{ one }}.first_name = {{ other }}.last_name then 7
-        when jaro_winkler_similarity({{ one }}.first_name, {{ other }}.first_name) >= 0.92 then 3
+            then case when {{ one }}.first_name = {{ other }}.last_name then 7 else 8 end
+        when {{ one }}.first_name = {{ other }}.last_name then 8
+        when jaro_winkler_similarity({{ one }}.first_name, {{ other }}.first_name) >= 0.92
+            or {{ may_be_one_name(
+                one ~ '.first_name', one ~ '.formal_names', other ~ '.first_name', other ~ '.formal_names'
+            ) }} then 3
         when starts_with({{ one }}.first_name, {{ other }}.first_name)
             or starts_with({{ other }}.first_name, {{ one }}.first_name) then 4
         when jaro_winkler_similarity({{ one }}.first_name, {{ other }}.first_name) >= 0.8 then 5
@@ -107,7 +112,9 @@
 {%- endmacro %}
 
 {#- 1 exact, 2 same mailbox name at another or misspelt provider, 3 close, 4 different, 5 exact,
-    but known to be shared. A mailbox that merely spells the name says nothing when the provider
+    but known to be shared, 6 different, but one at a mail provider and one elsewhere: many have a
+    private address and one at work, few have two private ones. Who has a household's address has one of their own too, so a shared one
+    and another say nothing: "not comparable". A mailbox that merely spells the name says nothing when the provider
     differs: two John Smiths are john.smith at two providers. So it is "not comparable" there, and
     closeness counts only for mailboxes with something of their own, the same digits included. -#}
 {% macro compare_email(one, other) -%}
@@ -130,11 +137,14 @@
                 or contains({{ other }}.mailbox_digits, {{ one }}.mailbox_digits)
             )
             and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.9 then 3
+        when {{ one }}.is_email_shared or {{ other }}.is_email_shared then 0
+        when {{ one }}.is_email_private <> {{ other }}.is_email_private then 6
         else 4
     end
 {%- endmacro %}
 
-{#- 1 exact, 2 one digit off, 3 different, 4 exact, but known to be shared. -#}
+{#- 1 exact, 2 one digit off, 3 different, 4 exact, but known to be shared; as with e-mails a shared
+    one and another say nothing. -#}
 {% macro compare_phone(one, other) -%}
     case
         when {{ one }}.phone is null or {{ other }}.phone is null then 0
@@ -145,6 +155,7 @@
                 then hamming({{ one }}.phone, {{ other }}.phone) = 1
             else false
         end then 2
+        when {{ one }}.is_phone_shared or {{ other }}.is_phone_shared then 0
         else 3
     end
 {%- endmacro %}
@@ -199,15 +210,53 @@
     )
 {%- endmacro %}
 
-{#- Match weight in bits (log2 odds): the pattern's, and for values that agree exactly what their
-    rarity adds or takes; a surname says nothing in a family, so its rarity counts outside only. -#}
-{% macro pair_weight(patterns, profile) -%}
+{#- Match weight in bits (log2 odds): the pattern's, and how rare the values are that agree exactly
+    (first_name_bits, last_name_bits, names_bits of both, city_bits of `pair`). `namesakes` is the
+    number of profiles with these two names, null when they are a crowd. -#}
+{% macro pair_weight(patterns, pair, namesakes) -%}
+    ({{ patterns }}.weight + {{ rarity(patterns, pair, namesakes) }})
+{%- endmacro %}
+
+{% macro rarity(patterns, pair, namesakes) -%}
     (
-        {{ patterns }}.weight
-        + case when {{ patterns }}.has_first_name_bits then {{ profile }}.first_name_bits else 0 end
-        + case when {{ patterns }}.has_last_name_bits then {{ profile }}.last_name_bits else 0 end
-        + case when {{ patterns }}.has_city_bits then {{ profile }}.city_bits else 0 end
+        case
+            when {{ patterns }}.has_names_bits then {{ names_rarity(patterns, pair, namesakes) }}
+            when {{ patterns }}.has_first_name_bits and {{ patterns }}.has_last_name_bits
+                then {{ pair }}.first_name_bits + {{ pair }}.last_name_bits
+            when {{ patterns }}.has_first_name_bits then {{ pair }}.first_name_bits
+            when {{ patterns }}.has_last_name_bits then {{ pair }}.last_name_bits
+            else 0
+        end
+        + case when {{ patterns }}.has_city_bits then {{ pair }}.city_bits else 0 end
     )
+{%- endmacro %}
+
+{#- Bits of one share of all profiles: those of other people that bear both names. Two estimates:
+    the product of the names' own shares knows nothing of the Hans Muellers of one country, the
+    profiles that are there knows nothing of a name that two have. So the first is the mean of a
+    gamma distribution of shape `namesake_shape`, the second what was observed of it, without the
+    profiles that one person has. A relative of the same name is never a coincidence: the floor. -#}
+{% macro names_rarity(patterns, pair, namesakes) -%}
+    {%- set by_names = patterns ~ ".profile_count * pow(2, -" ~ pair ~ ".names_bits)" -%}
+    log2({{ patterns }}.profile_count / ({{ var('namesake_floor') }} + case
+        when {{ namesakes }} is null then greatest({{ by_names }}, {{ names_cap() }})
+        else (
+            {{ var('namesake_shape') }}
+            + greatest({{ namesakes }} - 1 - {{ patterns }}.own_namesakes, 0)
+        ) / ({{ var('namesake_shape') }} / ({{ by_names }}) + 1)
+    end))
+{%- endmacro %}
+
+{#- What a pair brings to `rarity`; swapped names are listed on one side at most, so the more
+    common reading counts. -#}
+{% macro rarity_of_pair(one, other) -%}
+    {{ one }}.first_name_bits,
+    {{ one }}.last_name_bits,
+    {{ one }}.city_bits,
+    least(
+        {{ one }}.first_name_bits + {{ one }}.last_name_bits,
+        {{ other }}.first_name_bits + {{ other }}.last_name_bits
+    ) as names_bits
 {%- endmacro %}
 
 {#- A threshold probability (a dbt variable) as bits. -#}

@@ -91,20 +91,21 @@
 {%- endmacro %}
 
 {#- The rows of a relation with match_first_name, match_first_name_canonical and match_last_name.
-    Where both names are missing, `joseph.brown79@` gives them; where one is, `josephbrown@` gives
+    Where both names are missing, `joseph.brown79@` or `j.brown@` gives them; where one is, `josephbrown@` gives
     the other. Words of role and household mailboxes are no names (seed suppressed_values). -#}
 {% macro names_for_matching(records) -%}
     with given_names as (
         select {{ normalise_name('given_name') }} as name from {{ ref('nicknames') }}
         union
-        select {{ normalise_name('canonical_name') }} as name from {{ ref('nicknames') }}
+        select {{ normalise_name('formal_name') }} as name from {{ ref('nicknames') }}
     ),
 
     nicknames as (
         select
             {{ normalise_name('given_name') }} as given_name,
-            min({{ normalise_name('canonical_name') }}) as canonical_name
+            min({{ normalise_name('formal_name') }}) as canonical_name
         from {{ ref('nicknames') }}
+        where is_canonical
         group by 1
     ),
 
@@ -119,7 +120,7 @@
             {{ normalise_name('first_name') }} as first_normalised,
             {{ normalise_name('last_name') }} as last_normalised,
             {{ normalise_name('mailbox') }} as mailbox_letters,
-            regexp_extract(mailbox, '^([a-z]{2,})[._-]([a-z]{2,})[0-9]*$', ['one', 'other']) as spelt
+            regexp_extract(mailbox, '^([a-z]+)[._-]([a-z]{2,})[0-9]*$', ['one', 'other']) as spelt
         from {{ records }}
     ),
 
@@ -192,4 +193,22 @@
         coalesce(nicknames.canonical_name, completed.match_first_name) as match_first_name_canonical
     from completed
     left join nicknames on completed.match_first_name = nicknames.given_name
+{%- endmacro %}
+
+{#- Rows (given_name, formal_names): what a name may be short for, both as compared. -#}
+{% macro formal_names() -%}
+    select
+        {{ normalise_name('given_name') }} as given_name,
+        list(distinct {{ normalise_name('formal_name') }}) as formal_names
+    from {{ ref('nicknames') }}
+    group by 1
+{%- endmacro %}
+
+{#- Whether two first names may be short for one: lisa and alicia, harry and henry. -#}
+{% macro may_be_one_name(one, one_formal_names, other, other_formal_names) -%}
+    (
+        coalesce(list_has_any({{ one_formal_names }}, {{ other_formal_names }}), false)
+        or coalesce(list_contains({{ one_formal_names }}, {{ other }}), false)
+        or coalesce(list_contains({{ other_formal_names }}, {{ one }}), false)
+    )
 {%- endmacro %}

@@ -53,6 +53,7 @@ def fit_session(
     u: Sequence[Floats],
     start: Sequence[Floats],
     *,
+    rarity: Floats | None = None,
     strength: float = M_STRENGTH,
     rounds: int = 500,
 ) -> SessionFit:
@@ -60,6 +61,7 @@ def fit_session(
 
     levels: (patterns, comparisons) levels, 0 where not comparable. pairs: (patterns,) how many
     pairs show the pattern. u, start: per comparison one probability for each level, index 0 unused.
+    rarity: (patterns,) bits that the rarity of the values adds to what the levels say.
     strength: how many imagined matches with the levels of start join the data; it keeps a level
     that no match shows above zero.
     Raises ValueError with fewer than three comparisons: two leave EM with more unknowns than
@@ -70,11 +72,12 @@ def fit_session(
     m = [distribution(vector) for vector in start]
     u = [np.asarray(vector, dtype=float) for vector in u]
     imagined = [strength * vector for vector in m]
+    known = np.zeros(len(pairs)) if rarity is None else rarity * math.log(2)
     share = 0.3
     matches = pairs
     for _ in range(rounds):
         weights = sum(
-            (_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), np.zeros(len(pairs))
+            (_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), known
         )
         matches = pairs * _probability(share, weights)
         new_share = float(np.clip(matches.sum() / pairs.sum(), 1e-6, 1 - 1e-6))
@@ -115,6 +118,32 @@ def fit_prior(
             break
         prior = found
     return prior
+
+
+def fit_matches(
+    weights: Floats,
+    pairs: Floats,
+    profile_count: int,
+    default: float,
+    *,
+    known: float = 0.0,
+    strength: float = PRIOR_STRENGTH,
+    rounds: int = 1000,
+) -> float:
+    """Fit how many matches a profile has, when those among these pairs depend on it themselves.
+
+    weights, pairs: as of `fit_prior`, of pairs that share no contact. known: matches among all other
+    pairs. strength: how many imagined profiles with `default` matches join the data.
+    """
+    per_profile = default
+    for _ in range(rounds):
+        prior = min(2 * per_profile / max(profile_count, 2), 0.5)
+        matches = known + float((pairs * _probability(prior, weights * math.log(2))).sum())
+        found = (matches + strength * default) / (profile_count + strength)
+        if abs(found - per_profile) <= 1e-9 * per_profile:
+            break
+        per_profile = found
+    return per_profile
 
 
 def weigh(

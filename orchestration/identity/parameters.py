@@ -55,8 +55,8 @@ class Prior:
 
     shared_email, shared_phone: none, personal, or shared when it is known to be several people's;
     shared_address: none or exact. In context 0, where they share nothing, the prior is the number
-    of matches that a profile has among all others, which does not depend on how many there are; in
-    the others it is the probability that a candidate pair of the context is one person.
+    of matches per profile, of all contexts, which does not depend on how many there are; in the
+    others it is the probability that a candidate pair of the context is one person.
     """
 
     context: int
@@ -97,11 +97,17 @@ def read_parameters(folder: Path) -> Parameters:
 
     Raises ParameterError naming the file, line and value that cannot be used.
     """
-    return Parameters(
+    parameters = Parameters(
         levels=_read(folder / LEVELS_FILE, Level),
         priors=_read(folder / PRIORS_FILE, Prior),
         frequencies=_read(folder / FREQUENCIES_FILE, Frequency),
     )
+    for prior in parameters.priors:
+        if prior.context and prior.prior > 1:
+            raise ParameterError(
+                f"{folder / PRIORS_FILE}: {prior.prior} of context {prior.context} is no probability"
+            )
+    return parameters
 
 
 def write_parameters(parameters: Parameters, folder: Path) -> None:
@@ -117,7 +123,9 @@ _Row = TypeVar("_Row", Level, Prior, Frequency)
 
 def _read(path: Path, row_type: type[_Row]) -> tuple[_Row, ...]:
     columns = [field.name for field in fields(row_type)]
-    readers: dict[object, Callable[[str], Any]] = {str: str, int: int, float: _probability}
+    # a prior may be a number of matches
+    number = _positive if row_type is Prior else _probability
+    readers: dict[object, Callable[[str], Any]] = {str: str, int: int, float: number}
     rows = []
     try:
         with path.open(newline="", encoding="utf-8") as stream:
@@ -133,6 +141,13 @@ def _read(path: Path, row_type: type[_Row]) -> tuple[_Row, ...]:
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}") from error
     return tuple(rows)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{text} is no number above 0")
+    return number
 
 
 def _probability(text: str) -> float:
@@ -178,7 +193,7 @@ def _levels(
 
 
 # Two people of one household: their contact fields, guessed. Varying them moved F1 by .002 only.
-HOUSEHOLD_EMAIL = (0.1, 0.05, 0.05, 0.75, 0.05)
+HOUSEHOLD_EMAIL = (0.1, 0.05, 0.05, 0.55, 0.05, 0.2)
 HOUSEHOLD_PHONE = (0.25, 0.05, 0.65, 0.05)
 HOUSEHOLD_ADDRESS = (0.6, 0.05, 0.1, 0.1, 0.15)
 
@@ -187,11 +202,12 @@ _LEVELS = (
         "first_name",
         ("exact", 0.789, 0.00235),
         ("nickname", 0.0419, 0.000752),
-        ("close", 0.0534, 0.00153),
+        ("close, or short for one name", 0.0534, 0.00153),
         ("initial or short form", 0.0357, 0.00238),
         ("similar", 0.0122, 0.00647),
         ("different", 0.00682, 0.98607),
-        ("crossed with last name", 0.0609, 0.000449),
+        ("swapped with last name", 0.055, 0.00001),
+        ("crossed with last name", 0.006, 0.00044),
     ),
     *_levels(
         "last_name",
@@ -213,8 +229,9 @@ _LEVELS = (
         ("exact", 0.725, 3.82e-06),
         ("same mailbox name at another provider", 0.0157, 4.12e-05),
         ("close", 0.00403, 6.97e-05),
-        ("different", 0.209, 0.99989),
+        ("different", 0.109, 0.69989),
         ("exact, known to be shared", 0.0454, 3.82e-06),
+        ("different, one of them not at a mail provider", 0.1, 0.3),
         household=HOUSEHOLD_EMAIL,
     ),
     *_levels(
@@ -242,13 +259,14 @@ _LEVELS = (
     ),
 )
 
-# Expected matches per profile among pairs that share no contact: the prior of context 0 is twice
-# this by the number of profiles, because a person's duplicates do not grow with the data.
-MATCHES_PER_PROFILE = 0.15
+# Expected matches per profile, of all contexts: the prior of context 0 is twice this by the number
+# of profiles, because a person's duplicates do not grow with the data. All matches, not only those
+# that share no contact: that they share none is evidence, and the levels of contacts count it.
+MATCHES_PER_PROFILE = 1.0
 
 _SHARED = ("none", "personal", "shared")
 _PRIORS = (
-    (0.15, 0.9999, 0.44, 0.9999, 0.9999, 0.9999, 0.26, 0.9996, 0.64),
+    (MATCHES_PER_PROFILE, 0.9999, 0.44, 0.9999, 0.9999, 0.9999, 0.26, 0.9996, 0.64),
     (0.28, 0.9998, 0.38, 0.9999, 0.9999, 0.9918, 0.13, 0.9931, 0.67),
 )
 

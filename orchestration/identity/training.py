@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from orchestration.identity.estimation import (
     FEWEST_FREE,
@@ -24,6 +25,7 @@ from orchestration.identity.estimation import (
     Integers,
     Vectors,
     distribution,
+    fit_matches,
     fit_prior,
     fit_session,
     vectors,
@@ -157,15 +159,53 @@ def train(
 
 @dataclass(frozen=True)
 class _Patterns:
-    """Pairs grouped by pattern: (patterns,) arrays, in the order of the patterns."""
+    """Pairs grouped by pattern and by how rare their values are: (patterns,) arrays.
+
+    names_bits: rarity of both names by their own frequencies, where both agree and nothing else is
+    shared, otherwise nan. namesakes: profiles with both names, nan for a crowd. value_bits: rarity
+    of other values that agree exactly.
+    """
 
     levels: Mapping[str, Integers]
     contexts: Integers
     pairs: Floats
+    names_bits: Floats
+    namesakes: Floats
+    value_bits: Floats
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> "_Patterns":
-        levels = {name: level[chosen] for name, level in self.levels.items()}
-        return _Patterns(levels, self.contexts[chosen], self.pairs[chosen])
+        return _Patterns(
+            {name: level[chosen] for name, level in self.levels.items()},
+            self.contexts[chosen],
+            self.pairs[chosen],
+            self.names_bits[chosen],
+            self.namesakes[chosen],
+            self.value_bits[chosen],
+        )
+
+    def rarity(self, scale: "_Scale", m: Vectors, u: Vectors, matches: float) -> Floats:
+        """Bits that the rarity of the values adds to the levels, as macro `pair_weight` has it."""
+        first_name, last_name = self.levels["first_name"], self.levels["last_name"]
+        by_names = scale.profile_count * np.exp2(-np.nan_to_num(self.names_bits))
+        own = 2 * matches * m["first_name"][1] * m["last_name"][1]
+        others = np.where(
+            np.isnan(self.namesakes),
+            np.maximum(by_names, scale.names_cap),
+            (scale.shape + np.maximum(np.nan_to_num(self.namesakes) - 1 - own, 0))
+            / (scale.shape / by_names + 1),
+        )
+        names = np.log2(scale.profile_count / (scale.floor + others))
+        average = -np.log2((u["first_name"][1] + u["first_name"][2]) * u["last_name"][1])
+        is_outside = self.contexts == 0
+        values = (
+            self.value_bits
+            + np.where(self.levels["address"] == _level("address", "city"), 1, 0)
+            * np.log2(u["address"][_level("address", "city")])
+        )
+        apart = np.where(first_name == 1, np.log2(u["first_name"][1]), 0) + np.where(
+            (last_name == 1) & is_outside, np.log2(u["last_name"][1]), 0
+        )
+        return np.where(np.isnan(self.names_bits), values + apart, values + names - average)
 
     def by_level(self, counts: Floats) -> dict[str, Floats]:
         """Sum counts, one for each pattern, by comparison and level."""
@@ -179,23 +219,46 @@ class _Patterns:
         return int(self.pairs.sum())
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """How many profiles there are, and what the models are told about namesakes."""
+
+    profile_count: int
+    shape: float
+    floor: float
+    names_cap: int
+
+
 def _learn(
     connection: duckdb.DuckDBPyConnection,
     queries: Mapping[str, str],
     before: Parameters,
     min_count: int,
 ) -> TrainingReport:
+    frequencies = tuple(
+        frequency
+        for field in _FREQUENCY_FIELDS
+        for frequency in _count_values(connection, field, min_count)
+    )
+    _lay_rarity(connection, queries, frequencies)
     profile_count = _numbers(connection, "select count(*) from profiles")[0]
+    scale = _Scale(profile_count, **json.loads(queries["scale"]))
     candidates = _candidates(connection, queries)
     observed = _observe(connection, queries, profile_count)
     matched: Vectors = {name: 0 * vector for name, vector in observed.random.items()}
+    m: Vectors = vectors(DEFAULTS.levels, "m")
+    matches = MATCHES_PER_PROFILE
     for _ in range(U_PASSES):
         u = _measure_u(observed, matched)
         household_u = _household(u)
-        m, sessions, warnings = _fit_m(candidates, u, household_u)
+        m, sessions, warnings = _fit_m(
+            candidates, u, household_u, candidates.rarity(scale, m, u, matches)
+        )
         weights = weigh(candidates.levels, candidates.contexts, m, u, household_u)
+        weights += candidates.rarity(scale, m, u, matches)
         priors = _fit_priors(candidates, weights, profile_count)
-        matched = _expect_matches(candidates, weights, priors)
+        matches = priors[0].prior
+        matched = _expect_matches(candidates, weights, priors, profile_count)
     after = Parameters(
         levels=tuple(
             replace(
@@ -206,12 +269,8 @@ def _learn(
             )
             for level in DEFAULTS.levels
         ),
-        priors=_per_profile(priors, profile_count),
-        frequencies=tuple(
-            frequency
-            for field in _FREQUENCY_FIELDS
-            for frequency in _count_values(connection, field, min_count)
-        ),
+        priors=priors,
+        frequencies=frequencies,
     )
     return TrainingReport(
         before=before,
@@ -222,6 +281,20 @@ def _learn(
         sessions=sessions,
         warnings=(*warnings, *_upside_down(after)),
     )
+
+
+def _lay_rarity(
+    connection: duckdb.DuckDBPyConnection,
+    queries: Mapping[str, str],
+    frequencies: Sequence[Frequency],
+) -> None:
+    """Give the profiles the rarity of their values by frequencies just counted, not the seed's."""
+    columns = ("field", "value", "frequency")
+    rows = [[getattr(frequency, column) for frequency in frequencies] for column in columns]
+    listed = pa.table(dict(zip(columns, rows, strict=True)))  # noqa: F841 - DuckDB reads it by name
+    connection.execute("create temp table frequencies as from listed")
+    connection.execute(f"create temp table rated as {queries['rated']}")
+    connection.execute("create or replace temp view profiles as from rated")
 
 
 def _candidates(connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str]) -> _Patterns:
@@ -252,7 +325,10 @@ def _random_pairs(
             from placed where place <= {RANDOM_PAIRS}
         )
 
-        select neighbours.profile_key, placed.profile_key as other_profile_key
+        select
+            neighbours.profile_key,
+            placed.profile_key as other_profile_key,
+            null::utinyint as namesakes
         from neighbours inner join placed on neighbours.other_place = placed.place
         """
     )
@@ -265,6 +341,10 @@ def _grouped(connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str]) 
         levels={name: columns[name].astype(np.int64) for name in comparison_names()},
         contexts=columns["context"].astype(np.int64),
         pairs=columns["pairs"].astype(np.float64),
+        **{
+            name: np.ma.filled(columns[name].astype(np.float64), np.nan)
+            for name in ("names_bits", "namesakes", "value_bits")
+        },
     )
 
 
@@ -274,15 +354,14 @@ class _Observed:
 
     random: (levels,) random pairs per comparison; random_count: of them, random_share: of all pairs
     of profiles. equal: per comparison the profiles with a value, then the pairs that have it in
-    common, per exact level. crossings: pairs of a first name that is the other's last name, and of
-    how many. namesakes: e-mail level to pairs with one first name and different last names.
+    common, per exact level. crossings: meaning of the level to its pairs, and of how many. namesakes: e-mail level to pairs with one first name and different last names.
     """
 
     random: Vectors
     random_count: int
     random_share: float
     equal: Mapping[str, tuple[int, ...]]
-    crossings: tuple[float, float]
+    crossings: Mapping[str, tuple[float, float]]
     namesakes: Mapping[int, int]
 
 
@@ -291,7 +370,8 @@ def _observe(
 ) -> _Observed:
     pairs = _random_pairs(connection, queries, profile_count)
     equal = {name: _numbers(connection, _equal_pairs(*_EQUAL[name])) for name in comparison_names()}
-    crossings, first_names, last_names = _numbers(connection, queries["crossings"])
+    swaps, crossings, first_names, last_names = _numbers(connection, queries["crossings"])
+    of = first_names * last_names / 2
     bearers, equal_first_names = equal["first_name"]
     chance = max(equal_first_names, 1) / max(bearers * (bearers - 1) / 2, 1)
     namesakes = queries["namesakes"].format(
@@ -304,7 +384,10 @@ def _observe(
         random_count=pairs.pair_count,
         random_share=pairs.pair_count / max(profile_count * (profile_count - 1) / 2, 1),
         equal=equal,
-        crossings=(crossings, first_names * last_names / 2),
+        crossings={
+            "swapped with last name": (swaps / 2, of),
+            "crossed with last name": (crossings - swaps, of),
+        },
         namesakes=dict(connection.execute(namesakes).fetchall()),
     )
 
@@ -324,10 +407,12 @@ def _measure_u(observed: _Observed, matched: Vectors) -> dict[str, Floats]:
         spread = distribution(seen + U_STRENGTH * default)
         u[comparison] = distribution(np.maximum(spread, rarest))
 
-    crossed = _level("first_name", "crossed with last name")
-    crossings, of = observed.crossings
-    crossings = max(crossings - float(matched["first_name"][crossed]), LEAST_LEFT * crossings)
-    u["first_name"][crossed] = max(_shrunk(crossings, of, defaults["first_name"][crossed]), rarest)
+    for meaning, (crossings, of) in observed.crossings.items():
+        crossed = _level("first_name", meaning)
+        apart = max(crossings - float(matched["first_name"][crossed]), LEAST_LEFT * crossings)
+        u["first_name"][crossed] = max(
+            _shrunk(apart, of, defaults["first_name"][crossed]), 2.0 ** (-2 * MOST_BITS)
+        )
     # Mailboxes often carry the first name: among namesakes alike mailboxes are less of a miracle.
     # With another last name they are other people: matches among them would spoil the count.
     among = sum(observed.namesakes.values()) + U_STRENGTH
@@ -349,10 +434,12 @@ def _measure_u(observed: _Observed, matched: Vectors) -> dict[str, Floats]:
 
 
 def _expect_matches(
-    candidates: _Patterns, weights: Floats, priors: Sequence[Prior]
+    candidates: _Patterns, weights: Floats, priors: Sequence[Prior], profile_count: int
 ) -> dict[str, Floats]:
     """Matches to expect per comparison and level, (levels,) each."""
-    prior = np.array([prior.prior for prior in priors])[candidates.contexts]
+    outside, *others = (prior.prior for prior in priors)
+    probabilities = [min(2 * outside / max(profile_count, 2), 0.5), *others]
+    prior = np.array(probabilities)[candidates.contexts]
     odds = np.log2(prior / (1 - prior)) + weights
     matches = candidates.pairs / (1 + np.exp2(-np.clip(odds, -500, 500)))
     return candidates.by_level(matches)
@@ -383,7 +470,7 @@ def _household(u: Vectors) -> dict[str, Floats]:
 
 
 def _fit_m(
-    candidates: _Patterns, u: Vectors, household_u: Vectors
+    candidates: _Patterns, u: Vectors, household_u: Vectors, rarity: Floats
 ) -> tuple[dict[str, Floats], tuple[Session, ...], list[str]]:
     """One EM session per training key, averaged by the expected matches that could be compared."""
     defaults = vectors(DEFAULTS.levels, "m")
@@ -403,6 +490,7 @@ def _fit_m(
             inside.pairs,
             [apart[name] for name in free],
             [defaults[name] for name in free],
+            rarity=rarity[chosen],
         )
         sessions.append(Session(key, inside.pair_count, free, matches=fit.matches))
         for name, vector, comparable in zip(free, fit.m, fit.comparable, strict=True):
@@ -446,28 +534,21 @@ def choose_session(
 
 
 def _fit_priors(candidates: _Patterns, weights: Floats, profile_count: int) -> tuple[Prior, ...]:
-    priors = []
-    for shipped in DEFAULTS.priors:
+    outside, *others = DEFAULTS.priors
+    fitted, known = [], 0.0
+    for shipped in others:
         here = candidates.contexts == shipped.context
         pairs = candidates.pairs[here]
-        if shipped.context == 0:
-            all_pairs = max(profile_count * (profile_count - 1) / 2, 1.0)
-            default = min(0.1, 2 * MATCHES_PER_PROFILE / max(profile_count, 1))
-            # one imagined match: ten pairs are nothing among all there are
-            prior = fit_prior(weights[here], pairs, default, total=all_pairs, strength=1 / default)
-        elif pairs.sum() < FEWEST_PAIRS:
-            prior = shipped.prior
-        else:
+        prior = shipped.prior
+        if pairs.sum() >= FEWEST_PAIRS:
             prior = fit_prior(weights[here], pairs, shipped.prior)
-        priors.append(replace(shipped, prior=rounded(prior)))
-    return tuple(priors)
-
-
-def _per_profile(priors: Sequence[Prior], profile_count: int) -> tuple[Prior, ...]:
-    """The prior of context 0 as matches per profile: it holds for a landing of any size."""
-    outside, *others = priors
-    matches = min(outside.prior * max(profile_count - 1, 1) / 2, 1.0)
-    return replace(outside, prior=rounded(matches)), *others
+        known += prior * float(pairs.sum())
+        fitted.append(replace(shipped, prior=rounded(prior)))
+    here = candidates.contexts == 0
+    matches = fit_matches(
+        weights[here], candidates.pairs[here], profile_count, outside.prior, known=known
+    )
+    return replace(outside, prior=rounded(matches)), *fitted
 
 
 def _count_values(
@@ -561,34 +642,86 @@ def _equal_pairs(value: str, flag: str) -> str:
 _QUERIES = """
 == comparisons
 {{ comparisons() | tojson }}
+== scale
+{"shape": {{ var('namesake_shape') }}, "floor": {{ var('namesake_floor') }}, "names_cap": {{ names_cap() }}}
+== rated
+select
+    profiles.* replace (
+        cast(coalesce(first_names.bits, unlisted.first_name_bits) as float) as first_name_bits,
+        cast(coalesce(last_names.bits, unlisted.last_name_bits) as float) as last_name_bits,
+        cast(coalesce(cities.bits, unlisted.city_bits) as float) as city_bits
+    )
+from profiles
+cross join (
+    select
+        max(case when field = 'first_name' then -log2(frequency) end) as first_name_bits,
+        max(case when field = 'last_name' then -log2(frequency) end) as last_name_bits,
+        max(case when field = 'city' then -log2(frequency) end) as city_bits
+    from frequencies
+    where value = ''
+) as unlisted
+{% for alias, field in [('first_names', 'first_name'), ('last_names', 'last_name'), ('cities', 'city')] -%}
+left join (
+    select value, -log2(frequency) as bits from frequencies where field = '{{ field }}' and value <> ''
+) as {{ alias }} on profiles.{{ field }} = {{ alias }}.value
+{% endfor %}
 == blocking_keys
-{{ blocking_keys_of('profiles') }}
+{{ blocking_keys_of('profiles', '(select pow(2, round(log2(count(*)))) from profiles)') }}
 == keys_kept
-select * from keys_collected
-where block in (
-    select block from keys_collected
-    group by block, key_number having count(*) between 2 and {{ block_cap() }}
-)
+select keys.*, blocks.size
+from keys_collected as keys
+inner join ({{ blocks_compared('keys_collected') }}) as blocks on keys.block = blocks.block
 == pairs
 {{ candidate_pairs_of('keys_kept') }}
 == patterns
 select
     pattern,
-    {{ household_context('pattern') }} as context,
+    context,
     {%- for comparison in comparisons() %}
     {{ level_of(comparison.name, 'pattern') }} as {{ comparison.name }},
     {%- endfor %}
+    case when agrees then round(names_bits) end as names_bits,
+    case when agrees then namesakes end as namesakes,
+    round(
+        case when not agrees and {{ level_of('first_name', 'pattern') }} = 1
+            then first_name_bits else 0 end
+        + case when not agrees and context = 0 and {{ level_of('last_name', 'pattern') }} = 1
+            then last_name_bits else 0 end
+        + case when {{ level_of('address', 'pattern') }} = 4 then city_bits else 0 end
+    ) as value_bits,
     count(*) as pairs
 from (
-    select {{ pattern('one', 'other') }} as pattern
-    from pairs_compared
-    inner join profiles as one on pairs_compared.profile_key = one.profile_key
-    inner join profiles as other on pairs_compared.other_profile_key = other.profile_key
-) as compared
-group by pattern
-order by pattern
+    select
+        *,
+        {{ household_context('pattern') }} as context,
+        {{ household_context('pattern') }} = 0 and (
+            {{ level_of('first_name', 'pattern') }} in (1, 2)
+            and {{ level_of('last_name', 'pattern') }} = 1
+            or {{ level_of('first_name', 'pattern') }} = 7
+        ) as agrees
+    from (
+        select
+            {{ pattern('one', 'other') }} as pattern,
+            pairs_compared.namesakes,
+            {{ rarity_of_pair('one', 'other') }}
+        from pairs_compared
+        inner join profiles as one on pairs_compared.profile_key = one.profile_key
+        inner join profiles as other on pairs_compared.other_profile_key = other.profile_key
+    ) as compared
+) as placed
+group by all
+order by all
 == crossings
 select
+    (
+        select sum(one.bearers * other.bearers)
+        from (select first_name, last_name, count(*) as bearers from profiles group by all) as one
+        inner join (select first_name, last_name, count(*) as bearers from profiles group by all)
+            as other
+            on
+                one.first_name = other.last_name and one.last_name = other.first_name
+                and one.first_name <> one.last_name
+    ),
     (
         select sum(first_names.bearers * last_names.bearers)
         from (select first_name, count(*) as bearers from profiles group by first_name)

@@ -13,4 +13,6 @@ with strong_profiles as (
     where not is_weak {{ only_changed('profile_key', changed, conjunction='and') }}
 )
 
-{{ blocking_keys_of('strong_profiles') }}
+{{ blocking_keys_of(
+    'strong_profiles', '(select any_value(profile_count) from ' ~ ref('int_priors_scaled') ~ ')'
+) }}

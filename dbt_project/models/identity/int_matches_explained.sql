@@ -14,9 +14,9 @@ with records as (
 strong_profiles as (
     select
         profile_key,
-        first_name_bits as first_name_rarity,
-        last_name_bits as last_name_rarity,
-        city_bits as city_rarity
+        first_name_bits,
+        last_name_bits,
+        city_bits
     from {{ ref('int_profiles_formed') }}
     where not is_weak
 ),
@@ -33,9 +33,9 @@ representatives as (
 profiles as (
     select
         strong_profiles.profile_key,
-        strong_profiles.first_name_rarity,
-        strong_profiles.last_name_rarity,
-        strong_profiles.city_rarity,
+        strong_profiles.first_name_bits,
+        strong_profiles.last_name_bits,
+        strong_profiles.city_bits,
         representatives.source_record_id,
         assigned.customer_id
     from strong_profiles
@@ -49,6 +49,7 @@ scored as (
         profile_key,
         other_profile_key,
         pattern,
+        namesakes,
         weight
     from {{ ref('int_pairs_scored') }}
 ),
@@ -63,6 +64,7 @@ decided_pairs as (
         decisions.profile_key,
         decisions.other_profile_key,
         {{ pattern('one', 'other') }} as pattern,
+        cast(null as utinyint) as namesakes,
         cast(null as float) as weight
     from decisions
     anti join scored
@@ -89,13 +91,12 @@ pairs as (
     select
         candidates.profile_key,
         candidates.pattern,
+        candidates.namesakes,
         one.customer_id,
         other.customer_id as other_customer_id,
         one.source_record_id,
         other.source_record_id as other_source_record_id,
-        one.first_name_rarity,
-        one.last_name_rarity,
-        one.city_rarity,
+        {{ rarity_of_pair('one', 'other') }},
         case
             when decisions.verdict = 'same' then 'decided_same'
             when decisions.verdict = 'not_same' then 'decided_not_same'
@@ -147,13 +148,12 @@ links as (
     select
         profiles.profile_key,
         copied_profiles.pattern,
+        1 as namesakes,
         profiles.customer_id,
         profiles.customer_id as other_customer_id,
         profiles.source_record_id,
         records.source_record_id as other_source_record_id,
-        profiles.first_name_rarity,
-        profiles.last_name_rarity,
-        profiles.city_rarity,
+        {{ rarity_of_pair('profiles', 'profiles') }},
         'same_evidence' as outcome
     from copied_profiles
     inner join profiles on copied_profiles.profile_key = profiles.profile_key
@@ -196,6 +196,10 @@ patterns as (
         ) as {{ name }}_bits,
         {% endfor %}
         weighed.pattern as seen_pattern,
+        weighed.exact_bits,
+        weighed.profile_count,
+        weighed.own_namesakes,
+        weighed.has_names_bits,
         weighed.has_first_name_bits,
         weighed.has_last_name_bits,
         weighed.has_city_bits,
@@ -218,10 +222,7 @@ explained as (
         links.*,
         patterns.*,
         cast(
-            if(patterns.has_first_name_bits, links.first_name_rarity, 0)
-            + if(patterns.has_last_name_bits, links.last_name_rarity, 0)
-            + if(patterns.has_city_bits, links.city_rarity, 0)
-            as decimal(9, 4)
+            {{ rarity('patterns', 'links', 'links.namesakes') }} - patterns.exact_bits as decimal(9, 4)
         ) as frequency_bits
     from links
     inner join patterns on links.pattern = patterns.seen_pattern

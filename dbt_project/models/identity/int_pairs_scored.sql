@@ -25,19 +25,17 @@ profiles as (
 ),
 
 blocks as (
-    select block
-    from keys
-    group by block, key_number
-    having count(*) between 2 and {{ block_cap() }}
+    {{ blocks_compared('keys') }}
 ),
 
 keys_compared as (
     select
         keys.profile_key,
         keys.key_number,
-        keys.block
+        keys.block,
+        blocks.size
     from keys
-    semi join blocks on keys.block = blocks.block
+    inner join blocks on keys.block = blocks.block
 ),
 
 pairs as (
@@ -58,10 +56,9 @@ compared as (
         pairs_wanted.profile_key,
         pairs_wanted.other_profile_key,
         pairs_wanted.keys,
+        pairs_wanted.namesakes,
         {{ pattern('one', 'other') }} as pattern,
-        one.first_name_bits,
-        one.last_name_bits,
-        one.city_bits
+        {{ rarity_of_pair('one', 'other') }}
     from pairs_wanted
     inner join profiles as one on pairs_wanted.profile_key = one.profile_key
     inner join profiles as other on pairs_wanted.other_profile_key = other.profile_key
@@ -72,8 +69,9 @@ weighed as (
         compared.profile_key,
         compared.other_profile_key,
         compared.keys,
+        compared.namesakes,
         compared.pattern,
-        cast({{ pair_weight('patterns', 'compared') }} as float) as weight
+        cast({{ pair_weight('patterns', 'compared', 'compared.namesakes') }} as float) as weight
     from compared
     inner join {{ ref('int_patterns_weighed') }} as patterns on compared.pattern = patterns.pattern
 )

@@ -1,5 +1,6 @@
--- Grain: one row per pattern of levels, about 144,000; what two profiles' likeness says, in bits.
--- The bits of its levels and the prior of what the two share; what rarity adds hangs on the value.
+-- Grain: one row per pattern of levels, about 160,000; what two profiles' likeness says, in bits.
+-- The bits of its levels and the prior of what the two share. Where a value agrees exactly, how rare
+-- it is hangs on the value: the weight is without it, and `exact_bits` is what it is on average.
 with levels as (
     select * from {{ ref('int_levels_weighed') }}
 ),
@@ -7,8 +8,25 @@ with levels as (
 priors as (
     select
         context,
-        bits
+        bits,
+        profile_count,
+        partners
     from {{ ref('int_priors_scaled') }}
+),
+
+-- how often two people agree on a value at all
+averages as (
+    select
+        max(case when comparison = 'first_name' and level = 1 then -log2(u) end) as first_name_bits,
+        max(case when comparison = 'last_name' and level = 1 then -log2(u) end) as last_name_bits,
+        max(case when comparison = 'address' and level = 4 then -log2(u) end) as city_bits,
+        -- nickname or not, swapped or not: all that a block of one pair of names can hold
+        max(case when comparison = 'last_name' and level = 1 then -log2(u) end) - log2(
+            sum(case when comparison = 'first_name' and level in (1, 2) then u end)
+        ) as names_bits,
+        max(case when comparison = 'first_name' and level = 1 then m end)
+        * max(case when comparison = 'last_name' and level = 1 then m end) as same_names_ratio
+    from {{ ref('match_levels') }}
 ),
 
 {% for comparison in comparisons() %}
@@ -25,10 +43,10 @@ combined as (
         {{ comparisons() | map(attribute='name') | join('.' ~ measure ~ ' + ') }}.{{ measure }}
             as {{ measure }},
         {% endfor %}
-        first_name.level = 1 as is_first_name_exact,
-        last_name.level = 1 as is_last_name_exact,
+        first_name.level as first_name_level,
+        last_name.level as last_name_level,
         -- level 4 of an address: the city is all they have in common
-        address.level = 4 as is_city_equal
+        address.level = 4 as has_city_bits
     from {{ comparisons() | map(attribute='name') | join(' cross join ') }}
 ),
 
@@ -38,18 +56,51 @@ placed as (
         cast(pattern_part as integer) as pattern,
         {{ household_context('pattern_part') }} as context
     from combined
+),
+
+-- in a family a name that is all of theirs is no coincidence, however rare
+judged as (
+    select
+        placed.*,
+        priors.bits + if(placed.context = 0, placed.bits, placed.household_bits) as full_weight,
+        priors.profile_count,
+        priors.partners * averages.same_names_ratio as own_namesakes,
+        averages.first_name_bits,
+        averages.last_name_bits,
+        averages.city_bits,
+        averages.names_bits,
+        placed.context = 0 and (
+            placed.first_name_level in (1, 2) and placed.last_name_level = 1
+            or placed.first_name_level = 7
+        ) as has_names_bits,
+        placed.first_name_level = 1 as has_first_name_bits,
+        placed.last_name_level = 1 and placed.context = 0 as has_last_name_bits
+    from placed
+    inner join priors on placed.context = priors.context
+    cross join averages
+),
+
+averaged as (
+    select
+        *,
+        case
+            when has_names_bits then names_bits
+            else if(has_first_name_bits, first_name_bits, 0)
+                + if(has_last_name_bits, last_name_bits, 0)
+        end + if(has_city_bits, city_bits, 0) as exact_bits
+    from judged
 )
 
 select
-    placed.pattern,
-    cast(placed.context as utinyint) as context,
-    cast(
-        priors.bits + if(placed.context = 0, placed.bits, placed.household_bits) as float
-    ) as weight,
-    placed.is_first_name_exact as has_first_name_bits,
-    -- a family name that is all of a family's is no coincidence, however rare
-    placed.is_last_name_exact and placed.context = 0 as has_last_name_bits,
-    placed.is_city_equal as has_city_bits,
-    cast(placed.cohesion as float) as cohesion
-from placed
-inner join priors on placed.context = priors.context
+    pattern,
+    cast(context as utinyint) as context,
+    cast(full_weight - exact_bits as float) as weight,
+    cast(exact_bits as float) as exact_bits,
+    has_names_bits,
+    has_first_name_bits,
+    has_last_name_bits,
+    has_city_bits,
+    cast(profile_count as float) as profile_count,
+    cast(own_namesakes as float) as own_namesakes,
+    cast(cohesion as float) as cohesion
+from averaged

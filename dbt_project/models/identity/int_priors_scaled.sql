@@ -1,8 +1,9 @@
 -- Grain: one row per context: the log2 odds of one person before two profiles are compared.
 -- Of two out of many, few are one: outside a household the odds halve when the landing doubles.
+-- There the prior is matches per profile: of all matches, also those that share a contact.
 with sizes as (
     -- in powers of two, so that weights stay as they are while a landing grows a little
-    select pow(2, round(log2(greatest(count(*), 2)))) as record_count
+    select pow(2, round(log2(greatest(count(*), 2)))) as profile_count
     from {{ ref('int_records_unioned') }}
 ),
 
@@ -11,9 +12,10 @@ priors as (
         match_priors.*,
         case
             when match_priors.context = 0
-                then least(2 * match_priors.prior / sizes.record_count, 0.5)
+                then least(2 * match_priors.prior / sizes.profile_count, 0.5)
             else match_priors.prior
-        end as probability
+        end as probability,
+        sizes.profile_count
     from {{ ref('match_priors') }} as match_priors
     cross join sizes
 )
@@ -23,5 +25,8 @@ select
     shared_email,
     shared_phone,
     shared_address,
-    log2(probability / (1 - probability)) as bits
+    log2(probability / (1 - probability)) as bits,
+    profile_count,
+    -- profiles of one person that bear the same names as another one of theirs, roughly
+    sum(case when context = 0 then 2 * prior end) over () as partners
 from priors

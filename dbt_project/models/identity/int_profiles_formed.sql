@@ -34,15 +34,6 @@ frequencies as (
     from {{ ref('match_frequencies') }}
 ),
 
--- bits of an exact agreement on any value of the field: what the level already counts
-exact_levels as (
-    select
-        max(case when comparison = 'first_name' and level = 1 then -log2(u) end) as first_name_bits,
-        max(case when comparison = 'last_name' and level = 1 then -log2(u) end) as last_name_bits,
-        max(case when comparison = 'address' and level = 4 then -log2(u) end) as city_bits
-    from {{ ref('match_levels') }}
-),
-
 unlisted as (
     select
         max(case when field = 'first_name' then bits end) as first_name_bits,
@@ -97,22 +88,26 @@ mailboxes as (
     from evidence
 ),
 
+mail_providers as (
+    select domain from {{ ref('mail_providers') }}
+),
+
+nicknames as (
+    {{ formal_names() }}
+),
+
 profiles as (
     select
         mailboxes.*,
-        cast(
-            coalesce(first_names.bits, unlisted.first_name_bits) - exact_levels.first_name_bits
-            as float
-        ) as first_name_bits,
-        cast(
-            coalesce(last_names.bits, unlisted.last_name_bits) - exact_levels.last_name_bits
-            as float
-        ) as last_name_bits,
-        cast(coalesce(cities.bits, unlisted.city_bits) - exact_levels.city_bits as float)
-            as city_bits
+        mail_providers.domain is not null as is_email_private,
+        nicknames.formal_names,
+        cast(coalesce(first_names.bits, unlisted.first_name_bits) as float) as first_name_bits,
+        cast(coalesce(last_names.bits, unlisted.last_name_bits) as float) as last_name_bits,
+        cast(coalesce(cities.bits, unlisted.city_bits) as float) as city_bits
     from mailboxes
     cross join unlisted
-    cross join exact_levels
+    left join mail_providers on mailboxes.email_domain = mail_providers.domain
+    left join nicknames on mailboxes.first_name = nicknames.given_name
     left join frequencies as first_names
         on mailboxes.first_name = first_names.value and first_names.field = 'first_name'
     left join frequencies as last_names
@@ -124,15 +119,21 @@ profiles as (
 self_compared as (
     select
         profiles.*,
+        first_name_bits + last_name_bits as names_bits,
         {{ pattern('profiles', 'profiles') }} as pattern
     from profiles
 )
 
 select
-    self_compared.* exclude (pattern), -- noqa: RF02
-    cast({{ pair_weight('patterns', 'self_compared') }} as float) as self_weight,
-    not self_compared.is_decided
-    and {{ pair_weight('patterns', 'self_compared') }} < {{ weight_of('review_probability') }}
-        as is_weak
+    self_compared.* exclude (pattern, names_bits), -- noqa: RF02
+    cast({{ pair_weight('patterns', 'self_compared', '1') }} as float) as self_weight,
+    not self_compared.is_decided and (
+        {{ pair_weight('patterns', 'self_compared', '1') }} < {{ weight_of('match_probability') }}
+        -- a name and nothing else, however rare: nobody can say whose it is
+        or coalesce(
+            self_compared.email, self_compared.phone, self_compared.national_id,
+            cast(self_compared.birth_date as varchar), self_compared.postcode, self_compared.city
+        ) is null
+    ) as is_weak
 from self_compared
 inner join {{ ref('int_patterns_weighed') }} as patterns on self_compared.pattern = patterns.pattern

@@ -1,5 +1,6 @@
 -- Grain: one row per profile whose pairs have to be found and scored anew.
--- Filled in an increment only: the changed ones, and all of a block that has passed its cap.
+-- Filled in an increment only: the changed ones, all of a block that has passed its cap, and all of
+-- one name when there are more or fewer of them than before.
 {% set changed = ref('int_profiles_changed') %}
 {% set keys = ref('int_blocking_keys_collected') %}
 {% set retired = ref('int_blocking_keys_retired') %}
@@ -48,6 +49,14 @@ passed_blocks as (
     where
         (sizes.size <= {{ block_cap('touched_blocks.key_number') }})
         <> (sizes.size - touched_blocks.growth <= {{ block_cap('touched_blocks.key_number') }})
+        -- how rare a name is hangs on how many have it, above those that are one person's
+        or (
+            touched_blocks.key_number = {{ names_key() }}
+            and least(sizes.size, sizes.size - touched_blocks.growth) <= {{ names_cap() }}
+            and greatest(sizes.size, sizes.size - touched_blocks.growth) > (
+                select 1 + max(own_namesakes) from {{ ref('int_patterns_weighed') }}
+            )
+        )
 )
 
 select profile_key from {{ changed }}

@@ -13,7 +13,7 @@ with records as (
         match_phone,
         email_key,
         phone_key,
-        match_first_name_canonical,
+        match_first_name,
         match_last_name
     from {{ ref('int_records_normalised') }}
 ),
@@ -35,24 +35,24 @@ emails as (
 named_values as (
     select
         email_key as value_key,
-        match_first_name_canonical,
+        match_first_name,
         match_last_name
     from records
     where
         match_email is not null
-        and match_first_name_canonical is not null
+        and match_first_name is not null
         and {{ concerns('email_key', touched, 'value_key') }}
 
     union all
 
     select
         phone_key as value_key,
-        match_first_name_canonical,
+        match_first_name,
         match_last_name
     from records
     where
         match_phone is not null
-        and match_first_name_canonical is not null
+        and match_first_name is not null
         and {{ concerns('phone_key', touched, 'value_key') }}
 ),
 
@@ -65,7 +65,7 @@ repeated_values as (
 names as (
     select distinct
         named_values.value_key,
-        named_values.match_first_name_canonical,
+        named_values.match_first_name,
         named_values.match_last_name
     from named_values
     semi join repeated_values on named_values.value_key = repeated_values.value_key
@@ -82,9 +82,13 @@ name_counts as (
 
 -- bounded: at most max_names_per_value names are compared with each other
 comparable_names as (
-    select names.*
+    select
+        names.*,
+        nicknames.formal_names
     from names
     inner join name_counts on names.value_key = name_counts.value_key
+    left join ({{ formal_names() }}) as nicknames
+        on names.match_first_name = nicknames.given_name
     where name_counts.name_count <= {{ var('max_names_per_value') }}
 ),
 
@@ -94,15 +98,19 @@ values_of_several as (
     inner join comparable_names as other
         on
             one.value_key = other.value_key
-            and one.match_first_name_canonical < other.match_first_name_canonical
+            and one.match_first_name < other.match_first_name
     where
-        jaro_winkler_similarity(one.match_first_name_canonical, other.match_first_name_canonical)
+        jaro_winkler_similarity(one.match_first_name, other.match_first_name)
         < 0.8
+        and not {{ may_be_one_name(
+            'one.match_first_name', 'one.formal_names',
+            'other.match_first_name', 'other.formal_names'
+        ) }}
         -- "J" may be Jane
-        and not starts_with(other.match_first_name_canonical, one.match_first_name_canonical)
+        and not starts_with(other.match_first_name, one.match_first_name)
         -- swapped first and last name
-        and one.match_first_name_canonical is distinct from other.match_last_name
-        and other.match_first_name_canonical is distinct from one.match_last_name
+        and one.match_first_name is distinct from other.match_last_name
+        and other.match_first_name is distinct from one.match_last_name
 ),
 
 email_words as (
