@@ -29,6 +29,8 @@
         {'name': 'name_starts', 'cap': 10, 'most': 262144,
          'parts': ['left(first_name_canonical, 3)', 'left(last_name, 3)']},
         {'name': 'birth_date', 'cap': 10, 'most': 262144, 'parts': ['birth_date']},
+        {'name': 'last_name_postcode', 'cap': 20, 'most': 262144, 'parts': ['last_name', 'postcode']},
+        {'name': 'street', 'cap': 20, 'most': 262144, 'parts': ['left(street, 6)', 'postcode']},
         {'name': 'last_name_city', 'cap': 10, 'most': 262144, 'parts': ['left(last_name, 4)', 'city']},
         {'name': 'first_name_city', 'cap': 10, 'most': 262144,
          'parts': ['left(first_name_canonical, 4)', 'city']},

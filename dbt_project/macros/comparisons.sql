@@ -84,8 +84,8 @@
     end
 {%- endmacro %}
 
-{#- 1 exact, 2 one field off or day and month exchanged, 3 near: within a year, or day or month
-    equal within ten, 4 different. -#}
+{#- 1 exact, 2 one field off or day and month exchanged, 3 near: about a month off at most, or that
+    and a year or ten, 4 different. -#}
 {% macro compare_birth_date(one, other) -%}
     case
         when {{ one }}.birth_date is null or {{ other }}.birth_date is null then 0
@@ -94,11 +94,11 @@
         when year({{ one }}.birth_date) = year({{ other }}.birth_date)
             and month({{ one }}.birth_date) = day({{ other }}.birth_date)
             and day({{ one }}.birth_date) = month({{ other }}.birth_date) then 2
-        when abs(date_diff('day', {{ one }}.birth_date, {{ other }}.birth_date)) <= 366 then 3
-        when (
-            month({{ one }}.birth_date) = month({{ other }}.birth_date)
-            or day({{ one }}.birth_date) = day({{ other }}.birth_date)
-        ) and abs(year({{ one }}.birth_date) - year({{ other }}.birth_date)) <= 10 then 3
+        when least(
+            abs(date_diff('day', {{ one }}.birth_date, {{ other }}.birth_date)),
+            abs(abs(date_diff('day', {{ one }}.birth_date, {{ other }}.birth_date)) - 365),
+            abs(abs(date_diff('day', {{ one }}.birth_date, {{ other }}.birth_date)) - 3652)
+        ) <= 45 then 3
         else 4
     end
 {%- endmacro %}
@@ -137,6 +137,8 @@
                 or contains({{ other }}.mailbox_digits, {{ one }}.mailbox_digits)
             )
             and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.9 then 3
+        when {{ one }}.email_domain = {{ other }}.email_domain and not {{ one }}.is_email_private
+            and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.92 then 3
         when {{ one }}.is_email_shared or {{ other }}.is_email_shared then 0
         when {{ one }}.is_email_private <> {{ other }}.is_email_private then 6
         else 4

@@ -212,3 +212,14 @@
         or coalesce(list_contains({{ other_formal_names }}, {{ one }}), false)
     )
 {%- endmacro %}
+
+{#- Whether two first names are too far apart for spelling errors. -#}
+{% macro names_differ(one, other) -%}
+    (
+        jaro_winkler_similarity({{ one }}, {{ other }}) < 0.8
+        and (
+            least(length({{ one }}), length({{ other }})) < 5
+            or damerau_levenshtein({{ one }}, {{ other }}) > 2
+        )
+    )
+{%- endmacro %}

@@ -220,9 +220,9 @@ _LEVELS = (
         "birth_date",
         ("exact", 0.90881, 0.000104),
         ("one field off, or day and month exchanged", 0.0565, 0.00452),
-        ("near", 0.00439, 0.0701),
-        ("different", 0.0303, 0.92529),
-        household=(0.00498, 0.0045, 0.0698, 0.92072),
+        ("near", 0.00439, 0.0201),
+        ("different", 0.0303, 0.97529),
+        household=(0.00498, 0.0045, 0.0198, 0.97072),
     ),
     *_levels(
         "email",

@@ -100,8 +100,7 @@ values_of_several as (
             one.value_key = other.value_key
             and one.match_first_name < other.match_first_name
     where
-        jaro_winkler_similarity(one.match_first_name, other.match_first_name)
-        < 0.8
+        {{ names_differ('one.match_first_name', 'other.match_first_name') }}
         and not {{ may_be_one_name(
             'one.match_first_name', 'one.formal_names',
             'other.match_first_name', 'other.formal_names'
@@ -109,8 +108,8 @@ values_of_several as (
         -- "J" may be Jane
         and not starts_with(other.match_first_name, one.match_first_name)
         -- swapped first and last name
-        and one.match_first_name is distinct from other.match_last_name
-        and other.match_first_name is distinct from one.match_last_name
+        and coalesce({{ names_differ('one.match_first_name', 'other.match_last_name') }}, true)
+        and coalesce({{ names_differ('other.match_first_name', 'one.match_last_name') }}, true)
 ),
 
 email_words as (
