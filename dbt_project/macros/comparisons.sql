@@ -125,7 +125,9 @@
         when {{ one }}.mailbox = {{ other }}.mailbox
             then case
                 when {{ one }}.is_mailbox_distinctive and {{ other }}.is_mailbox_distinctive then 2
-                when left({{ one }}.email_domain, 1) = left({{ other }}.email_domain, 1)
+                -- misspelt, unless both are providers: hotmail.com and hotmail.fr are two
+                when not ({{ one }}.is_email_private and {{ other }}.is_email_private)
+                    and left({{ one }}.email_domain, 1) = left({{ other }}.email_domain, 1)
                     and jaro_winkler_similarity({{ one }}.email_domain, {{ other }}.email_domain)
                     >= 0.9 then 2
                 else 0

@@ -202,7 +202,7 @@ class _Patterns:
             + np.where(self.levels["address"] == _level("address", "city"), 1, 0)
             * np.log2(u["address"][_level("address", "city")])
         )
-        apart = np.where(first_name == 1, np.log2(u["first_name"][1]), 0) + np.where(
+        apart = np.where((first_name == 1) & is_outside, np.log2(u["first_name"][1]), 0) + np.where(
             (last_name == 1) & is_outside, np.log2(u["last_name"][1]), 0
         )
         return np.where(np.isnan(self.names_bits), values + apart, values + names - average)
@@ -683,7 +683,7 @@ select
     case when agrees then round(names_bits) end as names_bits,
     case when agrees then namesakes end as namesakes,
     round(
-        case when not agrees and {{ level_of('first_name', 'pattern') }} = 1
+        case when not agrees and context = 0 and {{ level_of('first_name', 'pattern') }} = 1
             then first_name_bits else 0 end
         + case when not agrees and context = 0 and {{ level_of('last_name', 'pattern') }} = 1
             then last_name_bits else 0 end

@@ -58,7 +58,7 @@ placed as (
     from combined
 ),
 
--- in a family a name that is all of theirs is no coincidence, however rare
+-- in a family a name, first or last, is no coincidence however rare: sons bear their fathers'
 judged as (
     select
         placed.*,
@@ -73,7 +73,7 @@ judged as (
             placed.first_name_level in (1, 2) and placed.last_name_level = 1
             or placed.first_name_level = 7
         ) as has_names_bits,
-        placed.first_name_level = 1 as has_first_name_bits,
+        placed.first_name_level = 1 and placed.context = 0 as has_first_name_bits,
         placed.last_name_level = 1 and placed.context = 0 as has_last_name_bits
     from placed
     inner join priors on placed.context = priors.context

@@ -74,17 +74,18 @@ mailboxes as (
         split_part(email, '@', 1) as mailbox,
         split_part(email, '@', 2) as email_domain,
         regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
-        -- more than the spelling of the name: two letters or digits of its own
+        -- more than the spelling of the name and a year: letters of its own or a long number
         coalesce(
             length(replace(replace(
                 {{ fold_umlauts(
-                    "regexp_replace(split_part(email, '@', 1), '[^a-z0-9]', '', 'g')"
+                    "regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g')"
                 ) }},
                 coalesce(first_name, ' '), ''
             ), coalesce(last_name, ' '), '')) >= 2 and first_name is not null,
             false
-        ) or coalesce(regexp_matches(split_part(email, '@', 1), '[0-9]'), false)
-            as is_mailbox_distinctive
+        ) or coalesce(
+            length(regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g')) >= 5, false
+        ) as is_mailbox_distinctive
     from evidence
 ),
 
