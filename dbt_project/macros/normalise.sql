@@ -64,20 +64,26 @@
     end
 {%- endmacro %}
 
-{#- "Doe, Jane" and "Jane Mary Doe" both have the family name Doe. -#}
+{#- "Doe, Jane" and "Jane Mary Doe" both have the family name Doe, "Jan van den Berg" has van den
+    Berg. -#}
 {% macro family_name_of(full_name) -%}
     nullif(trim(case
         when {{ full_name }} like '%,%' then split_part({{ full_name }}, ',', 1)
-        else regexp_extract(trim({{ full_name }}), '(\S+)$', 1)
+        else regexp_extract(trim({{ full_name }}), '{{ family_name_pattern() }}', 1)
     end), '')
 {%- endmacro %}
 
-{#- What is left of the family name, or the whole of a single word. -#}
+{#- What is left of the family name; nothing of a single word. -#}
 {% macro given_name_of(full_name) -%}
     nullif(trim(case
         when {{ full_name }} like '%,%' then split_part({{ full_name }}, ',', 2)
-        else regexp_extract(trim({{ full_name }}), '^(.*\S)\s+\S+$', 1)
+        else regexp_replace(trim({{ full_name }}), '{{ family_name_pattern() }}', '')
     end), '')
+{%- endmacro %}
+
+{#- The last word and the particles before it. -#}
+{% macro family_name_pattern() -%}
+    ((?:\b(?i:van|von|vom|zu|zum|zur|ter|ten|der|den|de|del|della|di|da|dos|das|du|la|le|af|av|al|el|bin|ibn|san|st)\s+)*\S+)$
 {%- endmacro %}
 
 {#- Digits that stay when country and trunk prefix are written or not: the last nine. -#}

@@ -74,14 +74,11 @@ mailboxes as (
         split_part(email, '@', 1) as mailbox,
         split_part(email, '@', 2) as email_domain,
         regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
-        -- more than the spelling of the name and a year: letters of its own or a long number
+        -- neither built from the name, which namesakes share, nor from its initials and a year
         coalesce(
-            length(replace(replace(
-                {{ fold_umlauts(
-                    "regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g')"
-                ) }},
-                coalesce(first_name, ' '), ''
-            ), coalesce(last_name, ' '), '')) >= 2 and first_name is not null,
+            length(regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g')) >= 4
+            and not contains(split_part(email, '@', 1), left(first_name, 3))
+            and not contains(split_part(email, '@', 1), left(last_name, 4)),
             false
         ) or coalesce(
             length(regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g')) >= 5, false
