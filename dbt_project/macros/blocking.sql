@@ -2,7 +2,8 @@
     compared. A block over its cap is not compared at all: a value on so many profiles is no
     evidence, and finer keys find the pairs that matter. Broad keys have a small cap and pay in
     small landings only: of a million records they bring a third of the pairs and one match in a
-    thousand, so they are left out of landings above the size class `most`. -#}
+    thousand, so they are left out of landings above the size class `most`. The address has no part
+    of a name: all who live together must be seen to tell how often that is one person. -#}
 {% macro blocking_keys() -%}
     {#- least() and greatest() skip nulls: with one name missing both would be the other -#}
     {%- set both = "case when first_name_canonical is not null and last_name is not null then " -%}
@@ -20,9 +21,8 @@
         {'name': 'names', 'cap': 10, 'parts': names},
         {'name': 'names_postcode', 'cap': 100,
          'parts': ['left(' ~ names[0] ~ ', 3)', 'left(' ~ names[1] ~ ', 3)', 'postcode']},
-        {'name': 'address', 'cap': 100,
-         'parts': ['house_number', 'left(street, 4)', 'coalesce(postcode, city)',
-                   "coalesce(left(first_name_canonical, 1), '')"]},
+        {'name': 'address', 'cap': 30,
+         'parts': ['house_number', 'left(street, 4)', 'coalesce(postcode, city)']},
         {'name': 'mailbox', 'cap': 100, 'most': 262144,
          'parts': ['case when length(mailbox) >= 5 then mailbox end',
                    'left(coalesce(first_name_canonical, last_name), 2)']},

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration.identity.estimation import (
+    CONTACTS,
     FEWEST_FREE,
     Floats,
     Integers,
@@ -71,10 +72,14 @@ U_PASSES = 3
 LEAST_LEFT = 0.02
 
 # Of two people who share a contact, how many share a surname; and how often even the first name.
-SAME_SURNAME = 0.8
-SAME_FIRST_NAME = 0.03
+SAME_SURNAME = 0.65
+SAME_FIRST_NAME = 0.015
 # Of two people in one household this share was born on one day: every eightieth birth is twins.
 TWINS = 0.005
+# What these guesses weigh beside the pairs of a household that are seen, in pairs.
+HOUSEHOLD_STRENGTH = 100.0
+# A pair of a household is taken for two people below this probability of being one.
+CLEARLY_APART = 0.1
 
 _FREQUENCY_FIELDS = ("first_name", "last_name", "city")
 
@@ -245,12 +250,12 @@ def _learn(
     scale = _Scale(profile_count, **json.loads(queries["scale"]))
     candidates = _candidates(connection, queries)
     observed = _observe(connection, queries, profile_count)
-    matched: Vectors = {name: 0 * vector for name, vector in observed.random.items()}
+    matches_in = np.zeros(len(candidates.pairs))
     m: Vectors = vectors(DEFAULTS.levels, "m")
     matches = MATCHES_PER_PROFILE
     for _ in range(U_PASSES):
-        u = _measure_u(observed, matched)
-        household_u = _household(u)
+        u = _measure_u(observed, candidates.by_level(matches_in))
+        household_u = _measure_household(u, candidates, matches_in)
         m, sessions, warnings = _fit_m(
             candidates, u, household_u, candidates.rarity(scale, m, u, matches)
         )
@@ -258,7 +263,7 @@ def _learn(
         weights += candidates.rarity(scale, m, u, matches)
         priors = _fit_priors(candidates, weights, profile_count)
         matches = priors[0].prior
-        matched = _expect_matches(candidates, weights, priors, profile_count)
+        matches_in = _expect_matches(candidates, weights, priors, profile_count)
     after = Parameters(
         levels=tuple(
             replace(
@@ -435,22 +440,54 @@ def _measure_u(observed: _Observed, matched: Vectors) -> dict[str, Floats]:
 
 def _expect_matches(
     candidates: _Patterns, weights: Floats, priors: Sequence[Prior], profile_count: int
-) -> dict[str, Floats]:
-    """Matches to expect per comparison and level, (levels,) each."""
+) -> Floats:
+    """Matches to expect among the pairs of each pattern."""
     outside, *others = (prior.prior for prior in priors)
     probabilities = [min(2 * outside / max(profile_count, 2), 0.5), *others]
     prior = np.array(probabilities)[candidates.contexts]
     odds = np.log2(prior / (1 - prior)) + weights
-    matches = candidates.pairs / (1 + np.exp2(-np.clip(odds, -500, 500)))
-    return candidates.by_level(matches)
+    matches: Floats = candidates.pairs / (1 + np.exp2(-np.clip(odds, -500, 500)))
+    return matches
 
 
 def _shrunk(seen: float, of: float, default: float) -> float:
     return (seen + U_STRENGTH * default) / (of + U_STRENGTH)
 
 
-def _household(u: Vectors) -> dict[str, Floats]:
-    """u of two people who share a contact: a family name for most, and contacts of the family."""
+def _measure_household(u: Vectors, candidates: _Patterns, matches_in: Floats) -> dict[str, Floats]:
+    """u of two people who share a contact: a family name for most, and contacts of the family.
+
+    matches_in: (patterns,) matches to expect. Measured where a pair of a household is two people
+    beyond doubt, so that it cannot run away as free EM does: by their first names, and what the
+    first names of two people are, by their birth dates.
+    """
+    guessed = _guess_household(u)
+    is_clear = (candidates.contexts > 0) & (matches_in < CLEARLY_APART * candidates.pairs)
+    people = np.where(is_clear, candidates.pairs - matches_in, 0.0)
+    levels = candidates.levels
+    by_first_name = levels["first_name"] == _level("first_name", "different")
+    by_birth_date = levels["birth_date"] == _level("birth_date", "different")
+    measured = {}
+    for name, guess in guessed.items():
+        told_apart = by_birth_date if name == "first_name" else by_first_name
+        seen = np.bincount(levels[name], np.where(told_apart, people, 0.0), len(guess))
+        free = np.ones(len(guess), dtype=bool)
+        free[0] = False
+        if name == "national_id":
+            # no family shares one
+            measured[name] = np.array(guess)
+            continue
+        if name in CONTACTS:
+            # that a contact is shared is what the context says: only the rest is seen
+            free[exact_levels(name)] = False
+        rest = seen[free] + HOUSEHOLD_STRENGTH * guess[free]
+        vector = np.array(guess)
+        vector[free] = rest / rest.sum() * guess[free].sum()
+        measured[name] = vector
+    return measured
+
+
+def _guess_household(u: Vectors) -> dict[str, Floats]:
     first_name = np.array(u["first_name"])
     first_name[1] = max(first_name[1], SAME_FIRST_NAME)
     birth_date = np.array(u["birth_date"])
