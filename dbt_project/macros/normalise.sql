@@ -201,21 +201,23 @@
     left join nicknames on completed.match_first_name = nicknames.given_name
 {%- endmacro %}
 
-{#- Rows (given_name, formal_names): what a name may be short for, both as compared. -#}
+{#- Rows (given_name, formal_names): what a name may be short for, as compared: `|harold|henry|`.
+    One text, not a list: a list in both sides of a million pairs costs .4 CPU seconds more. -#}
 {% macro formal_names() -%}
     select
         {{ normalise_name('given_name') }} as given_name,
-        list(distinct {{ normalise_name('formal_name') }}) as formal_names
+        '|' || string_agg(
+            distinct {{ normalise_name('formal_name') }}, '|' order by {{ normalise_name('formal_name') }}
+        ) || '|' as formal_names
     from {{ ref('nicknames') }}
     group by 1
 {%- endmacro %}
 
-{#- Whether two first names may be short for one: lisa and alicia, harry and henry. -#}
+{#- Whether one first name may be short for the other: lisa for alicia, harry for henry. -#}
 {% macro may_be_one_name(one, one_formal_names, other, other_formal_names) -%}
     (
-        coalesce(list_has_any({{ one_formal_names }}, {{ other_formal_names }}), false)
-        or coalesce(list_contains({{ one_formal_names }}, {{ other }}), false)
-        or coalesce(list_contains({{ other_formal_names }}, {{ one }}), false)
+        coalesce(contains({{ one_formal_names }}, '|' || {{ other }} || '|'), false)
+        or coalesce(contains({{ other_formal_names }}, '|' || {{ one }} || '|'), false)
     )
 {%- endmacro %}
 

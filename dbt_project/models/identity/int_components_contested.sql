@@ -1,5 +1,5 @@
 -- Grain: one row per profile of a component that may hold two people.
--- Most components agree in name and birth date and are customers as they are; these may not be.
+-- Most components are alike in name and birth date and are customers as they are; these may not be.
 {% set touched = ref('int_profiles_touched') %}
 
 with connected as (
@@ -25,7 +25,8 @@ members as (
     select
         connected.component_key,
         profiles.profile_key,
-        profiles.first_name_canonical,
+        profiles.first_name,
+        profiles.formal_names,
         profiles.last_name,
         profiles.birth_date,
         profiles.national_id
@@ -33,18 +34,48 @@ members as (
     inner join profiles on connected.profile_key = profiles.profile_key
 ),
 
+summed_up as (
+    select
+        component_key,
+        count(*) > {{ var('component_cap') }} as is_large,
+        min(birth_date) <> max(birth_date) or min(national_id) <> max(national_id) as is_divided,
+        min(first_name) as first_name,
+        min_by(formal_names, first_name) as formal_names,
+        min(last_name) as last_name,
+        min(first_name) <> max(first_name) or min(last_name) <> max(last_name) as has_names
+    from members
+    group by component_key
+    having is_large or is_divided or has_names
+),
+
+-- spelling errors, initials and nicknames contradict nobody: unlike the first in the alphabet
+unlike as (
+    select summed_up.component_key
+    from summed_up
+    inner join members on summed_up.component_key = members.component_key
+    where
+        summed_up.has_names
+        and (
+            summed_up.first_name <> members.first_name
+            and {{ names_differ('summed_up.first_name', 'members.first_name') }}
+            and not starts_with(members.first_name, summed_up.first_name)
+            and not {{ may_be_one_name(
+                'summed_up.first_name', 'summed_up.formal_names',
+                'members.first_name', 'members.formal_names'
+            ) }}
+            or summed_up.last_name <> members.last_name
+            and {{ names_differ('summed_up.last_name', 'members.last_name') }}
+            and not contains(members.last_name, summed_up.last_name)
+            and not contains(summed_up.last_name, members.last_name)
+        )
+),
+
 disagreeing as (
     select
         component_key,
-        count(*) as size
-    from members
-    group by component_key
-    having
-        count(*) > {{ var('component_cap') }}
-        or min(first_name_canonical) <> max(first_name_canonical)
-        or min(last_name) <> max(last_name)
-        or min(birth_date) <> max(birth_date)
-        or min(national_id) <> max(national_id)
+        is_large
+    from summed_up
+    where is_large or is_divided or component_key in (select component_key from unlike)
 ),
 
 decided as (
@@ -81,7 +112,7 @@ contested as (
     from (
         select
             component_key,
-            size > {{ var('component_cap') }} as is_certain
+            is_large as is_certain
         from disagreeing
         union all
         select
