@@ -29,6 +29,7 @@ import duckdb
 
 from benchmarks.accuracy import PairAccuracy, count_pairs
 from benchmarks.identity_steps import (
+    LINKAGE,
     deliver,
     hold_back,
     missing_of_linkage,
@@ -246,12 +247,12 @@ def cost(spent: Spent | None) -> tuple[str, str, str]:
 
 
 def show_models(ours: Measured) -> None:
-    """Print the seconds of every model, the linkage marked."""
+    """Print the seconds of every model, those of the linkage marked."""
     print()
-    heading("model", "seconds")
-    for name, seconds in ours.result:
-        row(name, f"{seconds:.2f}")
-    missing = missing_of_linkage([name for name, _ in ours.result])
+    heading("model", "CPU s", "wall s", "linkage")
+    for name, seconds, cpu_seconds in ours.result:
+        row(name, f"{cpu_seconds:.2f}", f"{seconds:.2f}", "yes" if name in LINKAGE else "")
+    missing = missing_of_linkage([name for name, *_ in ours.result])
     if missing:
         print(f"\nNot built, though counted as linkage: {', '.join(missing)}.")
 

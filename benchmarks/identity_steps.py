@@ -22,9 +22,9 @@ from orchestration.transform.dbt import build, lasting_models, parse
 
 AS_OF = date(2026, 6, 30)
 
-# The models that block, score and cluster: what is held against Splink's predict and cluster.
+# The models from blocking keys to clusters: what is held against Splink's predict and cluster. The
+# profiles are the cleaned table of both.
 LINKAGE = (
-    "int_profiles_formed",
     "int_blocking_keys_retired",
     "int_blocking_keys_collected",
     "int_profiles_rescored",
@@ -123,8 +123,8 @@ def use_parameters(home: str | Path, folder: Path) -> None:
 
 def build_identity(
     meter: Meter, home: str, split: bool = False, increment: bool = False
-) -> list[tuple[str, float]]:
-    """Build the identity models downstream of the given ones; return (model, seconds) as dbt says.
+) -> list[tuple[str, float, float]]:
+    """Build the identity models downstream of the given ones; return (model, seconds, CPU seconds).
 
     split: in three builds, before, linkage and after, so that each is measured by itself; otherwise
     in one, as a run does it. increment: only what changed since the build before.
@@ -147,7 +147,7 @@ def build_identity(
                 built += build(settings, manifest, "identity", models, increment=increment)
     with open_working_database(settings) as connection:
         close_build(connection)
-    return [(node.name, node.seconds) for node in built]
+    return [(node.name, node.seconds, node.cpu_seconds) for node in built]
 
 
 def parents_of_identity_models(nodes: Mapping[str, Any]) -> dict[str, set[str]]:

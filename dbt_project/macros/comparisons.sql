@@ -113,17 +113,18 @@
 
 {#- 1 exact, 2 same mailbox name at another or misspelt provider, 3 close, 4 different, 5 exact,
     but known to be shared, 6 different, but one at a mail provider and one elsewhere: many have a
-    private address and one at work, few have two private ones. Who has a household's address has one of their own too, so a shared one
-    and another say nothing: "not comparable". A mailbox that merely spells the name says nothing when the provider
-    differs: two John Smiths are john.smith at two providers. So it is "not comparable" there, and
-    closeness counts only for mailboxes with something of their own, the same digits included. -#}
+    private address and one at work, few have two private ones. Who has a household's address has
+    one of their own too, so a shared one and another say nothing: "not comparable". Nor does a
+    mailbox that merely spells the name, at two providers: two John Smiths are john.smith at each.
+    Closeness counts for mailboxes with something of their own, the same digits included, and at a
+    domain of a firm's or family's own. -#}
 {% macro compare_email(one, other) -%}
     case
-        when {{ one }}.email is null or {{ other }}.email is null then 0
-        when {{ one }}.email = {{ other }}.email
-            then case when {{ one }}.is_email_shared then 5 else 1 end
+        when {{ one }}.mailbox is null or {{ other }}.mailbox is null then 0
         when {{ one }}.mailbox = {{ other }}.mailbox
             then case
+                when {{ one }}.email_domain = {{ other }}.email_domain
+                    then case when {{ one }}.is_email_shared then 5 else 1 end
                 when {{ one }}.is_mailbox_distinctive and {{ other }}.is_mailbox_distinctive then 2
                 -- misspelt, unless both are providers: hotmail.com and hotmail.fr are two
                 when not ({{ one }}.is_email_private and {{ other }}.is_email_private)
@@ -133,18 +134,19 @@
                 else 0
             end
         when {{ one }}.is_mailbox_distinctive and {{ other }}.is_mailbox_distinctive
-            and length({{ one }}.mailbox_digits) > 0 and length({{ other }}.mailbox_digits) > 0
-            and (
-                contains({{ one }}.mailbox_digits, {{ other }}.mailbox_digits)
-                or contains({{ other }}.mailbox_digits, {{ one }}.mailbox_digits)
-            )
-            and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.9 then 3
+            and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.9
+            and {{ digits_of(one ~ '.mailbox') }} = {{ digits_of(other ~ '.mailbox') }}
+            and length({{ digits_of(one ~ '.mailbox') }}) > 0 then 3
         when {{ one }}.email_domain = {{ other }}.email_domain and not {{ one }}.is_email_private
             and jaro_winkler_similarity({{ one }}.mailbox, {{ other }}.mailbox) >= 0.92 then 3
         when {{ one }}.is_email_shared or {{ other }}.is_email_shared then 0
         when {{ one }}.is_email_private <> {{ other }}.is_email_private then 6
         else 4
     end
+{%- endmacro %}
+
+{% macro digits_of(text) -%}
+    regexp_replace({{ text }}, '[^0-9]', '', 'g')
 {%- endmacro %}
 
 {#- 1 exact, 2 one digit off, 3 different, 4 exact, but known to be shared; as with e-mails a shared

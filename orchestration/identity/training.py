@@ -650,7 +650,7 @@ _EQUAL: Mapping[str, tuple[str, str]] = {
     "first_name": ("first_name", ""),
     "last_name": ("last_name", ""),
     "birth_date": ("birth_date", ""),
-    "email": ("email", "is_email_shared"),
+    "email": ("mailbox || '@' || email_domain", "is_email_shared"),
     "phone": ("phone", "is_phone_shared"),
     "address": (
         "house_number || '|' || left(street, 4) || '|' || coalesce(postcode, city)",
@@ -772,7 +772,7 @@ select
 == namesakes
 with some_profiles as (
     select * from profiles
-    where first_name_canonical is not null and email is not null
+    where first_name_canonical is not null and mailbox is not null
     order by profile_key
     limit {most}
 )

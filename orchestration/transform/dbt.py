@@ -5,7 +5,8 @@ process with a prepared manifest 30.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -17,6 +18,7 @@ from orchestration.settings import PROJECT_ROOT, Settings
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
+    from dbt_common.events.base_types import EventMsg
 
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
 
@@ -34,12 +36,13 @@ class TransformError(Exception):
 
 @dataclass(frozen=True)
 class BuiltNode:
-    """A seed or model that was built. seconds: wall time of the node."""
+    """A seed or model that was built. seconds: wall time of the node; cpu_seconds: of all threads."""
 
     unique_id: str
     schema: str
     name: str
     seconds: float
+    cpu_seconds: float
 
 
 def target_folder(settings: Settings) -> Path:
@@ -88,7 +91,8 @@ def build(
     if not increment:
         command.append("--full-refresh")
     variables = _variables(settings) | {"WAREHOUSE_INCREMENT": "yes" if increment else "no"}
-    result = _invoke(settings, command, manifest, variables)
+    cpu = _CpuOfNodes()
+    result = _invoke(settings, command, manifest, variables, [cpu])
     outcomes = getattr(result.result, "results", [])
     failed = [o for o in outcomes if o.status in ("error", "fail", "runtime error")]
     if failed:
@@ -97,10 +101,34 @@ def build(
     if not result.success:
         raise TransformError(f"dbt could not build {layer}: {result.exception}")
     return [
-        BuiltNode(o.node.unique_id, o.node.schema, o.node.name, o.execution_time)
+        BuiltNode(
+            o.node.unique_id,
+            o.node.schema,
+            o.node.name,
+            o.execution_time,
+            cpu.seconds.get(o.node.unique_id, 0.0),
+        )
         for o in outcomes
         if o.node.resource_type in ("model", "seed")
     ]
+
+
+class _CpuOfNodes:
+    """Listens to dbt's events; CPU seconds of this process between start and end of each node.
+
+    Nodes are built one at a time (profiles.yml), so what is spent in between is the node's.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = 0.0
+
+    def __call__(self, event: "EventMsg") -> None:
+        """Take note of one event."""
+        if event.info.name == "NodeStart":
+            self._started = time.process_time()
+        elif event.info.name == "NodeFinished":
+            self.seconds[event.data.node_info.unique_id] = time.process_time() - self._started
 
 
 def lasting_models(manifest: "Manifest", layer: str) -> list[BuiltNode]:
@@ -110,7 +138,7 @@ def lasting_models(manifest: "Manifest", layer: str) -> list[BuiltNode]:
     allowed to change.
     """
     return [
-        BuiltNode(name, node.schema, node.name, 0.0)
+        BuiltNode(name, node.schema, node.name, 0.0, 0.0)
         for name, node in manifest.nodes.items()
         if name.startswith("model.")
         and node.fqn[1] == layer
@@ -151,6 +179,7 @@ def _invoke(
     command: list[str],
     manifest: "Manifest | None",
     environment: Mapping[str, str],
+    callbacks: "Sequence[Callable[[EventMsg], None]]" = (),
 ) -> "dbtRunnerResult":
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 - 0.5 s
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
@@ -166,7 +195,7 @@ def _invoke(
     ]
     with _environment(environment):
         try:
-            return dbtRunner(manifest=manifest).invoke(arguments)
+            return dbtRunner(manifest=manifest, callbacks=list(callbacks)).invoke(arguments)
         finally:
             # Otherwise the process keeps DuckDB's lock on the file after dbt has finished.
             DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]

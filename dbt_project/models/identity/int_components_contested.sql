@@ -34,47 +34,59 @@ members as (
     inner join profiles on connected.profile_key = profiles.profile_key
 ),
 
-summed_up as (
+-- numbers first: most components agree in all of these
+varied as (
     select
         component_key,
         count(*) > {{ var('component_cap') }} as is_large,
-        min(birth_date) <> max(birth_date) or min(national_id) <> max(national_id) as is_divided,
-        min(first_name) as first_name,
-        min_by(formal_names, first_name) as formal_names,
-        min(last_name) as last_name,
-        min(first_name) <> max(first_name) or min(last_name) <> max(last_name) as has_names
+        min(birth_date) <> max(birth_date)
+        or min(hash(national_id)) filter (national_id is not null)
+        <> max(hash(national_id)) filter (national_id is not null) as is_divided,
+        min(hash(first_name)) filter (first_name is not null)
+        <> max(hash(first_name)) filter (first_name is not null)
+        or min(hash(last_name)) filter (last_name is not null)
+        <> max(hash(last_name)) filter (last_name is not null) as has_names
     from members
     group by component_key
     having is_large or is_divided or has_names
 ),
 
+firsts as (
+    select
+        members.component_key,
+        min(members.first_name) as first_name,
+        min_by(members.formal_names, members.first_name) as formal_names,
+        min(members.last_name) as last_name
+    from members
+    inner join varied on members.component_key = varied.component_key
+    where varied.has_names
+    group by members.component_key
+),
+
 -- spelling errors, initials and nicknames contradict nobody: unlike the first in the alphabet
 unlike as (
-    select summed_up.component_key
-    from summed_up
-    inner join members on summed_up.component_key = members.component_key
+    select firsts.component_key
+    from firsts
+    inner join members on firsts.component_key = members.component_key
     where
-        summed_up.has_names
-        and (
-            summed_up.first_name <> members.first_name
-            and {{ names_differ('summed_up.first_name', 'members.first_name') }}
-            and not starts_with(members.first_name, summed_up.first_name)
-            and not {{ may_be_one_name(
-                'summed_up.first_name', 'summed_up.formal_names',
-                'members.first_name', 'members.formal_names'
-            ) }}
-            or summed_up.last_name <> members.last_name
-            and {{ names_differ('summed_up.last_name', 'members.last_name') }}
-            and not contains(members.last_name, summed_up.last_name)
-            and not contains(summed_up.last_name, members.last_name)
-        )
+        firsts.first_name <> members.first_name
+        and {{ names_differ('firsts.first_name', 'members.first_name') }}
+        and not starts_with(members.first_name, firsts.first_name)
+        and not {{ may_be_one_name(
+            'firsts.first_name', 'firsts.formal_names',
+            'members.first_name', 'members.formal_names'
+        ) }}
+        or firsts.last_name <> members.last_name
+        and {{ names_differ('firsts.last_name', 'members.last_name') }}
+        and not contains(members.last_name, firsts.last_name)
+        and not contains(firsts.last_name, members.last_name)
 ),
 
 disagreeing as (
     select
         component_key,
         is_large
-    from summed_up
+    from varied
     where is_large or is_divided or component_key in (select component_key from unlike)
 ),
 

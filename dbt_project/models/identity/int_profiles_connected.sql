@@ -40,15 +40,21 @@ grandparents as (
     inner join parents as upper_parents on parents.parent_key = upper_parents.profile_key
 ),
 
--- links between different roots, each once in either direction
-root_links as (
+-- links between different roots, few, each once in either direction
+roots_linked as (
     select distinct
         one.root_key,
         other.root_key as neighbour_key
-    from neighbours
-    inner join grandparents as one on neighbours.profile_key = one.profile_key
-    inner join grandparents as other on neighbours.neighbour_key = other.profile_key
+    from links
+    inner join grandparents as one on links.profile_key = one.profile_key
+    inner join grandparents as other on links.other_profile_key = other.profile_key
     where one.root_key <> other.root_key
+),
+
+root_links as (
+    select root_key, neighbour_key from roots_linked
+    union
+    select neighbour_key as root_key, root_key as neighbour_key from roots_linked
 ),
 
 -- Each round a root takes the smallest label among its neighbours; USING KEY keeps one row per

@@ -68,12 +68,12 @@ evidence as (
     left join shared_values as shared_phones on records.phone_key = shared_phones.value_key
 ),
 
+-- few and short columns: two of these rows are fetched for every pair that is compared
 mailboxes as (
     select
-        *,
+        evidence.* exclude (email),
         split_part(email, '@', 1) as mailbox,
         split_part(email, '@', 2) as email_domain,
-        regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
         -- neither built from the name, which namesakes share, nor from its initials and a year
         coalesce(
             length(regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g')) >= 4
@@ -81,7 +81,7 @@ mailboxes as (
             and not contains(split_part(email, '@', 1), left(last_name, 4)),
             false
         ) or coalesce(
-            length(regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g')) >= 5, false
+            length({{ digits_of("split_part(email, '@', 1)") }}) >= 5, false
         ) as is_mailbox_distinctive
     from evidence
 ),
@@ -129,7 +129,7 @@ select
         {{ pair_weight('patterns', 'self_compared', '1') }} < {{ weight_of('match_probability') }}
         -- a name and nothing else, however rare: nobody can say whose it is
         or coalesce(
-            self_compared.email, self_compared.phone, self_compared.national_id,
+            self_compared.mailbox, self_compared.phone, self_compared.national_id,
             cast(self_compared.birth_date as varchar), self_compared.postcode, self_compared.city
         ) is null
     ) as is_weak
