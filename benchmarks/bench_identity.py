@@ -291,6 +291,11 @@ def increment(share_later: float, work: Path) -> None:
     for name, measured in (("full", full), ("nothing new", empty), ("increment", grown)):
         spent = measured.phases["identity"]
         row(name, *cost(spent), f"{spent.cpu_seconds / whole:.3f}")
+    print()
+    heading("model", "full", "nothing new", "increment")
+    cpu_seconds = [{name: cpu for name, _, cpu in step.result} for step in (full, empty, grown)]
+    for name, *_ in full.result:
+        row(name, *(f"{of.get(name, 0.0):.2f}" for of in cpu_seconds))
     with duckdb.connect() as connection:
         one, other = (
             f"read_parquet({literal(work / name)})" for name in ("ours.parquet", "grown.parquet")

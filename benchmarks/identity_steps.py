@@ -262,21 +262,19 @@ def deliver(home: str | Path) -> None:
 
 def release_ids(home: str | Path) -> None:
     """Lay the customer ids of the build into schema `state`, as a release and the next run do."""
+    released = {
+        "customer_sources": "int_customer_sources_resolved where record_type <> 'visitor'",
+        "customer_redirects": "int_customer_redirects_resolved",
+        "customer_id_history": "int_customer_ids_recorded",
+    }
     with open_working_database(settings_of(home)) as connection:
-        known = [
-            name
-            for (name,) in connection.execute(
-                "select column_name from duckdb_columns() where schema_name = 'state'"
-                " and table_name = 'customer_sources' intersect select column_name"
-                " from duckdb_columns() where schema_name = 'identity'"
-                " and table_name = 'int_customer_sources_resolved'"
-            ).fetchall()
-        ]
-        connection.execute("delete from state.customer_sources")
-        connection.execute(
-            f"insert into state.customer_sources by name select {', '.join(known)}"
-            " from identity.int_customer_sources_resolved where record_type <> 'visitor'"
-        )
+        for table, model in released.items():
+            columns = connection.execute(
+                "select string_agg(column_name, ', ' order by column_index) from duckdb_columns()"
+                f" where schema_name = 'state' and table_name = '{table}'"
+            ).fetchall()[0][0]
+            connection.execute(f"delete from state.{table}")
+            connection.execute(f"insert into state.{table} select {columns} from identity.{model}")
 
 
 def write_clusters(home: str | Path, clusters: Path) -> None:

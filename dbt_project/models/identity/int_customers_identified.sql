@@ -79,7 +79,7 @@ known_ids as (
 
 -- for a record that has lent its name to an id before: history only ever grows
 past_ids as (
-    select count(*) as past_count from {{ source('state', 'customer_id_history') }}
+    select 1 + count(*) as past_count from {{ source('state', 'customer_id_history') }}
 )
 
 select

@@ -169,7 +169,8 @@ def model(dbt, session):
     records = dbt.ref("int_records_normalised")  # noqa: F841
     one_per_person = dbt.ref("one_per_person")  # noqa: F841
 
-    contested = session.sql(
+    # fetched at once: DuckDB would work a relation out again for each query that reads it
+    contested = session.sql(  # noqa: F841
         f"""
         select * from members
         where
@@ -179,7 +180,7 @@ def model(dbt, session):
                 where separation is not null or cohesion < {CONTRADICTION_BITS}
             )
         """
-    )
+    ).to_arrow_table()
     pairs = session.sql(
         "select compared.* from compared"
         " where component_key in (select component_key from contested)"
@@ -201,7 +202,7 @@ def model(dbt, session):
         " inner join contested on records.profile_key = contested.profile_key"
     )
     decided = decide(
-        contested.project("component_key, profile_key").fetchall(),
+        session.sql("select component_key, profile_key from contested").fetchall(),
         pairs.project("component_key, profile_key, other_profile_key, cohesion").fetchall(),
         links_contested.fetchall(),
         separations.fetchall(),

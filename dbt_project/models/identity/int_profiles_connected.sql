@@ -9,6 +9,7 @@
 
 with recursive -- noqa: PRS
 
+-- the smaller profile key first
 links as (
     select
         profile_key,
@@ -17,38 +18,32 @@ links as (
     {{ only_changed('profile_key', touched) }}
 ),
 
-neighbours as (
-    select profile_key, other_profile_key as neighbour_key from links
-    union all
-    select other_profile_key as profile_key, profile_key as neighbour_key from links
-),
-
--- each points to its smallest neighbour or itself: a forest, one or more trees per component
+-- each points to its smallest neighbour, if that is smaller: a forest, its roots left out
 parents as (
     select
-        profile_key,
-        least(profile_key, min(neighbour_key)) as parent_key
-    from neighbours
-    group by profile_key
+        other_profile_key as profile_key,
+        min(profile_key) as parent_key
+    from links
+    group by other_profile_key
 ),
 
 grandparents as (
     select
         parents.profile_key,
-        upper_parents.parent_key as root_key
+        coalesce(upper_parents.parent_key, parents.parent_key) as root_key
     from parents
-    inner join parents as upper_parents on parents.parent_key = upper_parents.profile_key
+    left join parents as upper_parents on parents.parent_key = upper_parents.profile_key
 ),
 
--- links between different roots, few, each once in either direction
+-- links between different trees, few
 roots_linked as (
     select distinct
-        one.root_key,
+        coalesce(one.root_key, links.profile_key) as root_key,
         other.root_key as neighbour_key
     from links
-    inner join grandparents as one on links.profile_key = one.profile_key
     inner join grandparents as other on links.other_profile_key = other.profile_key
-    where one.root_key <> other.root_key
+    left join grandparents as one on links.profile_key = one.profile_key
+    where other.root_key <> coalesce(one.root_key, links.profile_key)
 ),
 
 root_links as (
@@ -75,24 +70,20 @@ labels (root_key, label) using key (root_key) as (
     group by known.root_key
 ),
 
-labelled as (
-    select
-        grandparents.profile_key,
-        coalesce(labels.label, grandparents.root_key) as label
-    from grandparents
-    left join labels on grandparents.root_key = labels.root_key
-),
-
-names as (
-    select
-        label,
-        min(profile_key) as component_key
-    from labelled
-    group by label
+members as (
+    select * from grandparents
+    union all
+    -- a profile without a smaller neighbour is a root itself
+    select distinct
+        links.profile_key,
+        links.profile_key as root_key
+    from links
+    anti join parents on links.profile_key = parents.profile_key
 )
 
+-- the smallest profile of a component is a root, and its label the smallest
 select
-    labelled.profile_key,
-    names.component_key
-from labelled
-inner join names on labelled.label = names.label
+    members.profile_key,
+    coalesce(labels.label, members.root_key) as component_key
+from members
+left join labels on members.root_key = labels.root_key
