@@ -19,7 +19,7 @@
         {'name': 'last_name_birth_date', 'cap': 100, 'parts': ['last_name', 'birth_date']},
         {'name': 'first_name_birth_date', 'cap': 100, 'parts': ['first_name_canonical', 'birth_date']},
         {'name': 'birth_date_postcode', 'cap': 100, 'parts': ['birth_date', 'postcode']},
-        {'name': 'names', 'cap': 10, 'parts': names},
+        {'name': 'names', 'cap': 8, 'parts': names},
         {'name': 'names_postcode', 'cap': 100,
          'parts': ['left(' ~ names[0] ~ ', 3)', 'left(' ~ names[1] ~ ', 3)', 'postcode']},
         {'name': 'address', 'cap': 30,

@@ -7,14 +7,20 @@
 ) }}
 {% set changed = ref('int_clusters_changed') %}
 
-with records as (
+with clustered as (
+    select
+        record_key,
+        cluster_key
+    from {{ ref('int_records_clustered') }}
+    {{ only_changed('cluster_key', changed) }}
+),
+
+records as (
     select
         record_key,
         source_record_id,
-        cluster_key,
         first_seen_at
-    from {{ ref('int_records_clustered') }}
-    {{ only_changed('cluster_key', changed) }}
+    from {{ ref('int_records_normalised') }}
 ),
 
 released as (
@@ -27,12 +33,13 @@ released as (
 records_in_common as (
     select
         released.customer_id,
-        records.cluster_key,
+        clustered.cluster_key,
         count(*) as record_count,
         min(records.first_seen_at) as oldest_seen_at
-    from records
-    inner join released on records.record_key = released.record_key
-    group by released.customer_id, records.cluster_key
+    from clustered
+    inner join released on clustered.record_key = released.record_key
+    inner join records on clustered.record_key = records.record_key
+    group by released.customer_id, clustered.cluster_key
 ),
 
 ids_following as (
@@ -54,18 +61,19 @@ ids_kept as (
 clusters as (
     select
         cluster_key,
-        min_by(source_record_id, record_key) as first_source_record_id
-    from records
+        min(record_key) as first_record_key
+    from clustered
     group by cluster_key
 ),
 
 ids_proposed as (
     select
         clusters.cluster_key,
-        {{ new_customer_id('clusters.first_source_record_id', "'0'") }} as customer_id,
-        clusters.first_source_record_id
+        {{ new_customer_id('records.source_record_id', "'0'") }} as customer_id,
+        records.source_record_id as first_source_record_id
     from clusters
     anti join ids_kept on clusters.cluster_key = ids_kept.cluster_key
+    inner join records on clusters.first_record_key = records.record_key
 ),
 
 -- proposals that have been somebody's id before

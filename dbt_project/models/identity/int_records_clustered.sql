@@ -10,9 +10,7 @@
 with records as (
     select
         record_key,
-        source_record_id,
-        profile_key,
-        first_seen_at
+        profile_key
     from {{ ref('int_records_normalised') }}
     {{ only_changed('record_key', touched) }}
 ),
@@ -36,13 +34,11 @@ decided as (
 
 select
     records.record_key,
-    records.source_record_id,
     records.profile_key,
     case
         when weak_profiles.profile_key is not null then records.record_key
         else coalesce(decided.cluster_key, connected.component_key, records.profile_key)
-    end as cluster_key,
-    records.first_seen_at
+    end as cluster_key
 from records
 left join weak_profiles on records.profile_key = weak_profiles.profile_key
 left join connected on records.profile_key = connected.profile_key
