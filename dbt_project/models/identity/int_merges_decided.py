@@ -34,7 +34,7 @@ class Component:
         self.separated = separated
         self.accounts = accounts
         self.cap = cap
-        self.excused = set()
+        self.partners = {}
         self.cluster_of = {member: member for member in members}
         self.members_of = {member: [member] for member in members}
 
@@ -45,13 +45,12 @@ class Component:
         steward's link comes first and yields only to a steward's "not the same".
         """
         # Where a steward joins two that contradict each other, one of them is wrong, nobody knows
-        # which: what contradicts either is not heard.
-        self.excused = {
-            profile
-            for _, one, other, is_decided in links
-            if is_decided and self._contradict(one, other)
-            for profile in (one, other)
-        }
+        # which: what contradicts one is not heard while the other agrees with it.
+        self.partners = defaultdict(set)
+        for _, one, other, is_decided in links:
+            if is_decided and self._contradict(one, other):
+                self.partners[one].add(other)
+                self.partners[other].add(one)
         refused = []
         for link in sorted(
             links, key=lambda link: (not link[3], -(link[0] or 0), link[1], link[2])
@@ -81,6 +80,11 @@ class Component:
     def _contradict(self, one, other):
         return other in self.separated.get(one, {}) or self._bits(one, other) < 0
 
+    def _is_excused(self, one, other):
+        return any(not self._contradict(partner, other) for partner in self.partners.get(one, ())) or any(
+            not self._contradict(one, partner) for partner in self.partners.get(other, ())
+        )
+
     def _objection(self, left, right, is_decided):
         # all reasons, not the first: which is first depends on the order of the members
         others = set(right)
@@ -89,7 +93,7 @@ class Component:
             for member in left
             for forbidden, reason in self.separated.get(member, {}).items()
             if forbidden in others
-            and (reason == NOT_SAME or not {member, forbidden} & self.excused)
+            and (reason == NOT_SAME or not self._is_excused(member, forbidden))
         }
         if NOT_SAME in reasons:
             return NOT_SAME
@@ -106,7 +110,7 @@ class Component:
             self._bits(one, other)
             for one in left
             for other in right
-            if not {one, other} & self.excused
+            if not self._is_excused(one, other)
         ]
         # an exact sum: a float's last bit must not depend on the order of the pairs
         return CONTRADICTION if math.fsum(bits) < CONTRADICTION_BITS * len(bits) else None

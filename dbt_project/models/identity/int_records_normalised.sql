@@ -36,6 +36,13 @@ phone_plans as (
     select * from {{ ref('phone_plans') }}
 ),
 
+one_per_person as (
+    select
+        source,
+        record_type
+    from {{ ref('one_per_person') }}
+),
+
 placeholder_dates as (
     select cast(value as date) as birth_date
     from {{ ref('suppressed_values') }}
@@ -69,14 +76,22 @@ shown as (
         {{ phone_tail('records.phone_digits') }} as phone_tail,
         {{ mailbox_of('records.email_normalised') }} as mailbox,
         decided.record_key is not null as is_decided,
+        one_per_person.source is not null as is_one_per_person,
         xor(records.values_hash, coalesce(decided.decided_hash, 0)) as row_hash
     from records
     left join decided on records.record_key = decided.record_key
+    left join one_per_person
+        on
+            records.source = one_per_person.source
+            and records.record_type = one_per_person.record_type
     left join country_names on lower(trim(records.country)) = country_names.country_name
     left join phone_plans
         on
-            coalesce(country_names.country_code, '{{ var("home_country") }}')
-            = phone_plans.country_code
+            -- a country that is not known is not the home country
+            case
+                when nullif(trim(records.country), '') is null then '{{ var("home_country") }}'
+                else country_names.country_code
+            end = phone_plans.country_code
 ),
 
 named as (
@@ -100,17 +115,18 @@ compared as (
 
 keyed as (
     select
-        compared.* exclude (house_number_digits),
+        compared.* exclude (house_number_digits, is_one_per_person),
         nullif(compared.house_number_digits, '') as match_house_number,
         {{ hash_of(['compared.match_email']) }} as email_key,
         {{ hash_of(['compared.match_phone']) }} as phone_key,
-        -- a record that a steward has decided about stands alone, whatever else looks like it
+        -- a record that a steward has decided about, or of which a person has one, stands alone,
+        -- whatever else looks like it
         {{ hash_of([
             'compared.match_first_name', 'compared.match_last_name', 'compared.match_email',
             'compared.match_phone', 'compared.match_birth_date', 'compared.national_id',
             'compared.match_street', 'compared.house_number_digits', 'compared.match_city',
             'compared.postcode',
-            'case when compared.is_decided then compared.record_key end',
+            'case when compared.is_decided or compared.is_one_per_person then compared.record_key end',
         ]) }} as profile_key
     from compared
 )
