@@ -203,7 +203,7 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "pos:M1 has no customer",
         ),
         (
-            "delete from identity.int_records_clustered where source_record_id = 'support:T1'",
+            "delete from identity.int_records_clustered where record_key = hash('support:T1')",
             "support:T1 is in no cluster",
         ),
         (

@@ -219,7 +219,7 @@ patterns as (
 
 explained as (
     select
-        links.*,
+        links.* exclude (first_name_bits, last_name_bits, names_bits, city_bits),
         patterns.*,
         cast(
             {{ rarity('patterns', 'links', 'links.namesakes') }} - patterns.exact_bits as decimal(9, 4)
