@@ -241,7 +241,7 @@ class _Reference:
 class Lab:
     """An identity layer in memory. models: as compiled.
 
-    nicknames: only these canonical names are known; a third of a build of few records goes into
+    nicknames: only short forms of these are known; a third of a build of few records goes into
     reading the seed. block_cap: largest block that is compared, in place of the shipped ones.
     size: how many records the priors believe in; three records in a landing of three would be
     one person on less evidence than three in a hundred thousand.
@@ -265,7 +265,7 @@ class Lab:
             )
         if self.nicknames is not None:
             self._do(
-                "delete from reference.nicknames where canonical_name not in"
+                "delete from reference.nicknames where formal_name not in"
                 f" ({', '.join(map(repr, sorted(self.nicknames)))})"
             )
         self._do(f"create table lab.landing as from range({self.size})")
