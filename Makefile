@@ -76,6 +76,9 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 	    $(if $(TRUTH_PATTERN),--truth-pattern '$(TRUTH_PATTERN)') \
 	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(OURS_ONLY),--ours-only)
 
+bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
+	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -110,4 +113,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up lock clean

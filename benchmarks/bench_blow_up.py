@@ -64,17 +64,13 @@ def main() -> int:
 
 def compare(people: Path, work: Path) -> None:
     """Print what each input costs; the first is what the others are held against."""
-    heading("input", "records", "customers", "largest", "CPU s", "wall s", "MiB", "CPU ratio", "wall ratio")
+    columns = ("records", "customers", "largest", "CPU s", "wall s", "MiB")
+    heading("input", *columns, "CPU ratio", "wall ratio")
     ordinary = None
     for number, (name, replaced) in enumerate(INPUTS.items()):
         home = work / str(number)
         changed = work / f"people-{number}.parquet"
-        with duckdb.connect() as connection:
-            connection.execute(
-                f"copy (select * exclude (place) replace ({replaced}) from"
-                " (select *, row_number() over (order by source_record_id) - 1 as place"
-                f" from read_parquet({literal(people)}))) to {literal(changed)} (format parquet)"
-            )
+        write_input(people, replaced, changed)
         told = {"home": home, "people": changed}
         records = run_step(STEPS, "prepare", told, work).result["records"]
         spent = run_step(STEPS, "build_identity", {"home": home}, work).phases["identity"]
@@ -88,6 +84,16 @@ def compare(people: Path, work: Path) -> None:
             f"{spent.seconds / ordinary.seconds:.2f}",
         )
         shutil.rmtree(home)
+
+
+def write_input(people: Path, replaced: str, changed: Path) -> None:
+    """Write the people with what an input replaces in them, both Parquet."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"copy (select * exclude (place) replace ({replaced}) from"
+            " (select *, row_number() over (order by source_record_id) - 1 as place"
+            f" from read_parquet({literal(people)}))) to {literal(changed)} (format parquet)"
+        )
 
 
 def clusters(home: Path) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
     python seeds/build_reference.py
 
-Writes seeds/reference/{nicknames,mail_providers,phone_plans,country_names}.csv from the PyPI packages
+Writes seeds/reference/{nicknames,phone_plans,country_names}.csv from the PyPI packages
 `nicknames`, `names` (US census frequencies) and `phonenumbers` (libphonenumber's metadata).
 """
 
@@ -139,33 +139,6 @@ SHORT_FORMS = {
     "zofia": "zosia",
 }
 
-# Where everybody can have a mailbox. An address elsewhere is mostly of a firm or a family.
-MAIL_PROVIDERS = (
-    "126.com 163.com abv.bg alice.it aliceadsl.fr aol.co.uk aol.com aol.de aon.at arcor.de att.net "
-    "bbox.fr bellsouth.net bigpond.com bigpond.net.au blueyonder.co.uk bluewin.ch bol.com.br "
-    "btinternet.com btopenworld.com cableone.net centrum.cz charter.net chello.at chello.nl "
-    "club-internet.fr comcast.net cox.net daum.net earthlink.net email.com email.cz email.de fastmail.com "
-    "fastmail.fm free.fr freemail.hu freenet.de frontiernet.net gmail.com gmx.at gmx.ch gmx.com "
-    "gmx.de gmx.fr gmx.net googlemail.com hanmail.net hetnet.nl home.nl home.se hotmail.be hotmail.ch "
-    "hotmail.co.nz hotmail.co.uk hotmail.com hotmail.com.ar hotmail.com.au hotmail.de hotmail.dk "
-    "hotmail.es hotmail.fr hotmail.it hotmail.nl hotmail.no hotmail.se icloud.com ig.com.br iinet.net.au "
-    "inbox.lv inbox.ru interia.pl juno.com kpnmail.nl kpnplanet.nl laposte.net libero.it list.ru "
-    "live.be live.ca live.co.uk live.com live.com.au live.de live.dk live.fr live.it live.nl live.no "
-    "live.se mac.com mail.com mail.de mail.dk mail.ru me.com msn.com mweb.co.za naver.com neuf.fr "
-    "numericable.fr ntlworld.com o2.co.uk o2.pl onet.eu onet.pl online.de online.no op.pl optonline.net "
-    "optusnet.com.au orange.fr orcon.net.nz outlook.at outlook.com outlook.com.au outlook.com.br "
-    "outlook.de outlook.dk outlook.es outlook.fr outlook.it outlook.jp outlook.pt pacbell.net planet.nl "
-    "pm.me poczta.fm poczta.onet.pl posteo.de prodigy.net.mx proton.me protonmail.com protonmail.ch qq.com rambler.ru "
-    "rediffmail.com rocketmail.com sapo.pt sbcglobal.net seznam.cz sfr.fr shaw.ca sky.com skynet.be "
-    "spray.se sunrise.ch sympatico.ca t-online.de t-online.hu talktalk.net telefonica.net telenet.be "
-    "telia.com telus.net terra.com.br terra.es tin.it tiscali.co.uk tiscali.it tlen.pl tutanota.com "
-    "uol.com.br upcmail.nl verizon.net videotron.ca virgilio.it virgin.net virginmedia.com wanadoo.es "
-    "wanadoo.fr wanadoo.nl web.de windowslive.com windstream.net wp.pl xs4all.nl xtra.co.nz yahoo.ca yahoo.co.id "
-    "yahoo.co.in yahoo.co.jp yahoo.co.nz yahoo.co.uk yahoo.com yahoo.com.ar yahoo.com.au yahoo.com.br "
-    "yahoo.com.mx yahoo.de yahoo.dk yahoo.es yahoo.fr yahoo.gr yahoo.ie yahoo.in yahoo.it yahoo.nl "
-    "yahoo.no yahoo.pl yahoo.se yandex.com yandex.ru ymail.com zeelandnet.nl ziggo.nl zoho.com zonnet.nl"
-)
-
 # The package lists bill for both; frequency alone would send him to robert, away from will.
 FORMAL_NAMES = {"bill": "william", "billy": "william"}
 
@@ -212,7 +185,9 @@ def nicknames() -> Iterable[tuple[str, str, str]]:
     """
     frequency = given_name_frequencies()
     namer = NickNamer()
-    formal_names = {triplet.name2: namer.canonicals_of(triplet.name2) for triplet in name_triplets()}
+    formal_names = {
+        triplet.name2: namer.canonicals_of(triplet.name2) for triplet in name_triplets()
+    }
     for formal_name, short_forms in SHORT_FORMS.items():
         for name in short_forms.split():
             formal_names[name] = formal_names.get(name, set()) | {formal_name}
@@ -224,11 +199,6 @@ def nicknames() -> Iterable[tuple[str, str, str]]:
         for other in sorted(formal):
             is_canonical = other == best and (is_commoner or is_foreign)
             yield name, other, str(is_canonical).lower()
-
-
-def mail_providers() -> Iterable[tuple[str]]:
-    """(domain): where everybody can have a mailbox."""
-    return ((domain,) for domain in sorted(MAIL_PROVIDERS.split()))
 
 
 def phone_plans() -> Iterable[tuple[str, int, str, str, int, int]]:
@@ -271,9 +241,8 @@ def write(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 
 def main() -> None:
-    """Rebuild all four."""
+    """Rebuild all three."""
     write("nicknames", ("given_name", "formal_name", "is_canonical"), nicknames())
-    write("mail_providers", ("domain",), mail_providers())
     write(
         "phone_plans",
         (

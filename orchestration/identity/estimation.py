@@ -76,9 +76,7 @@ def fit_session(
     share = 0.3
     matches = pairs
     for _ in range(rounds):
-        weights = sum(
-            (_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), known
-        )
+        weights = sum((_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), known)
         matches = pairs * _probability(share, weights)
         new_share = float(np.clip(matches.sum() / pairs.sum(), 1e-6, 1 - 1e-6))
         moved = abs(new_share - share)
@@ -132,8 +130,8 @@ def fit_matches(
 ) -> float:
     """Fit how many matches a profile has, when those among these pairs depend on it themselves.
 
-    weights, pairs: as of `fit_prior`, of pairs that share no contact. known: matches among all other
-    pairs. strength: how many imagined profiles with `default` matches join the data.
+    weights, pairs: as of `fit_prior`, of pairs that share no contact. known: matches among all
+    others. strength: how many imagined profiles with `default` matches join the data.
     """
     per_profile = default
     for _ in range(rounds):

@@ -102,10 +102,11 @@ def read_parameters(folder: Path) -> Parameters:
         priors=_read(folder / PRIORS_FILE, Prior),
         frequencies=_read(folder / FREQUENCIES_FILE, Frequency),
     )
-    for prior in parameters.priors:
+    for line, prior in enumerate(parameters.priors, start=2):
         if prior.context and prior.prior > 1:
             raise ParameterError(
-                f"{folder / PRIORS_FILE}: {prior.prior} of context {prior.context} is no probability"
+                f"{folder / PRIORS_FILE}:{line}: {prior.prior} is no probability"
+                f" (context {prior.context})"
             )
     return parameters
 

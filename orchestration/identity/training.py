@@ -202,15 +202,14 @@ class _Patterns:
         names = np.log2(scale.profile_count / (scale.floor + others))
         average = -np.log2((u["first_name"][1] + u["first_name"][2]) * u["last_name"][1])
         is_outside = self.contexts == 0
-        values = (
-            self.value_bits
-            + np.where(self.levels["address"] == _level("address", "city"), 1, 0)
-            * np.log2(u["address"][_level("address", "city")])
-        )
+        values = self.value_bits + np.where(
+            self.levels["address"] == _level("address", "city"), 1, 0
+        ) * np.log2(u["address"][_level("address", "city")])
         apart = np.where((first_name == 1) & is_outside, np.log2(u["first_name"][1]), 0) + np.where(
             (last_name == 1) & is_outside, np.log2(u["last_name"][1]), 0
         )
-        return np.where(np.isnan(self.names_bits), values + apart, values + names - average)
+        bits: Floats = np.where(np.isnan(self.names_bits), values + apart, values + names - average)
+        return bits
 
     def by_level(self, counts: Floats) -> dict[str, Floats]:
         """Sum counts, one for each pattern, by comparison and level."""
@@ -359,7 +358,8 @@ class _Observed:
 
     random: (levels,) random pairs per comparison; random_count: of them, random_share: of all pairs
     of profiles. equal: per comparison the profiles with a value, then the pairs that have it in
-    common, per exact level. crossings: meaning of the level to its pairs, and of how many. namesakes: e-mail level to pairs with one first name and different last names.
+    common, per exact level. crossings: meaning of a first name's level to its pairs, and of how
+    many. namesakes: e-mail level to pairs with one first name and different last names.
     """
 
     random: Vectors
@@ -680,7 +680,11 @@ _QUERIES = """
 == comparisons
 {{ comparisons() | tojson }}
 == scale
-{"shape": {{ var('namesake_shape') }}, "floor": {{ var('namesake_floor') }}, "names_cap": {{ names_cap() }}}
+{
+    "shape": {{ var('namesake_shape') }},
+    "floor": {{ var('namesake_floor') }},
+    "names_cap": {{ names_cap() }}
+}
 == rated
 select
     profiles.* replace (
@@ -697,13 +701,17 @@ cross join (
     from frequencies
     where value = ''
 ) as unlisted
-{% for alias, field in [('first_names', 'first_name'), ('last_names', 'last_name'), ('cities', 'city')] -%}
+{% for alias, field in {
+    'first_names': 'first_name', 'last_names': 'last_name', 'cities': 'city',
+}.items() -%}
 left join (
-    select value, -log2(frequency) as bits from frequencies where field = '{{ field }}' and value <> ''
+    select value, -log2(frequency) as bits from frequencies
+    where field = '{{ field }}' and value <> ''
 ) as {{ alias }} on profiles.{{ field }} = {{ alias }}.value
 {% endfor %}
 == blocking_keys
-{{ blocking_keys_of('profiles', '(select pow(2, round(log2(count(*)))) from profiles)') }}
+{%- set size = '(select pow(2, round(log2(greatest(count(*), 2)))) from profiles)' %}
+{{ blocking_keys_of('profiles', size) }}
 == keys_kept
 select keys.*, blocks.size
 from keys_collected as keys

@@ -36,7 +36,7 @@ class TransformError(Exception):
 
 @dataclass(frozen=True)
 class BuiltNode:
-    """A seed or model that was built. seconds: wall time of the node; cpu_seconds: of all threads."""
+    """A seed or model that was built. seconds: wall time; cpu_seconds: of all threads."""
 
     unique_id: str
     schema: str

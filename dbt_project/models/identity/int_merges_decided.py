@@ -81,9 +81,9 @@ class Component:
         return other in self.separated.get(one, {}) or self._bits(one, other) < 0
 
     def _is_excused(self, one, other):
-        return any(not self._contradict(partner, other) for partner in self.partners.get(one, ())) or any(
-            not self._contradict(one, partner) for partner in self.partners.get(other, ())
-        )
+        pairs = [(partner, other) for partner in self.partners.get(one, ())]
+        pairs += [(one, partner) for partner in self.partners.get(other, ())]
+        return any(not self._contradict(*pair) for pair in pairs)
 
     def _objection(self, left, right, is_decided):
         # all reasons, not the first: which is first depends on the order of the members
