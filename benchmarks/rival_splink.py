@@ -71,6 +71,8 @@ def link(meter: Meter, people: str, clusters: str, threads: int, memory_limit: s
     connection.execute(f"set threads = {threads}")
     connection.execute(f"set memory_limit = {literal(memory_limit)}")
     connection.execute("set preserve_insertion_order = false")
+    # what does not fit goes beside the result, not into the folder one happens to be in
+    connection.execute(f"set temp_directory = {literal(Path(clusters).with_suffix('.tmp'))}")
     with meter.phase("clean"):
         connection.execute(CLEAN.format(people=literal(people)))
         present = columns_present(connection)

@@ -136,7 +136,7 @@ contested as (
             component_key,
             true as is_certain
         from doubled
-    )
+    ) as doubts
     group by component_key
 )
 

@@ -219,10 +219,11 @@ patterns as (
 
 explained as (
     select
-        links.* exclude (first_name_bits, last_name_bits, names_bits, city_bits),
+        links.* exclude (first_name_bits, last_name_bits, names_bits, city_bits), -- noqa: RF02
         patterns.*,
         cast(
-            {{ rarity('patterns', 'links', 'links.namesakes') }} - patterns.exact_bits as decimal(9, 4)
+            {{ rarity('patterns', 'links', 'links.namesakes') }} - patterns.exact_bits
+            as decimal(9, 4)
         ) as frequency_bits
     from links
     inner join patterns on links.pattern = patterns.seen_pattern

@@ -1,6 +1,6 @@
 -- Grain: one row per pattern of levels, about 160,000; what two profiles' likeness says, in bits.
--- The bits of its levels and the prior of what the two share. Where a value agrees exactly, how rare
--- it is hangs on the value: the weight is without it, and `exact_bits` is what it is on average.
+-- The bits of its levels and the prior of what the two share. Where values agree exactly, how rare
+-- they are hangs on the values: the weight is without it; `exact_bits` is what it is on average.
 with levels as (
     select * from {{ ref('int_levels_weighed') }}
 ),
@@ -85,17 +85,20 @@ averaged as (
         *,
         case
             when has_names_bits then names_bits
-            else if(has_first_name_bits, first_name_bits, 0)
-                + if(has_last_name_bits, last_name_bits, 0)
-        end + if(has_city_bits, city_bits, 0) as exact_bits
+            when has_first_name_bits and has_last_name_bits then first_name_bits + last_name_bits
+            when has_first_name_bits then first_name_bits
+            when has_last_name_bits then last_name_bits
+            else 0
+        end as exact_names_bits,
+        case when has_city_bits then city_bits else 0 end as exact_city_bits
     from judged
 )
 
 select
     pattern,
     cast(context as utinyint) as context,
-    cast(full_weight - exact_bits as float) as weight,
-    cast(exact_bits as float) as exact_bits,
+    cast(full_weight - exact_names_bits - exact_city_bits as float) as weight,
+    cast(exact_names_bits + exact_city_bits as float) as exact_bits,
     has_names_bits,
     has_first_name_bits,
     has_last_name_bits,

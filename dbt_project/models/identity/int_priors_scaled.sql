@@ -27,6 +27,6 @@ select
     shared_address,
     log2(probability / (1 - probability)) as bits,
     profile_count,
-    -- profiles of one person that bear the same names as another one of theirs, roughly
-    sum(case when context = 0 then 2 * prior end) over () as partners
+    -- other profiles of the person that a profile is of
+    max(2 * case when priors.context = 0 then priors.prior end) over () as partners
 from priors

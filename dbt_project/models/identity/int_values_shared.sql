@@ -80,6 +80,10 @@ name_counts as (
     having count(*) > 1
 ),
 
+nicknames as (
+    {{ formal_names() }}
+),
+
 -- bounded: at most max_names_per_value names are compared with each other
 comparable_names as (
     select
@@ -87,7 +91,7 @@ comparable_names as (
         nicknames.formal_names
     from names
     inner join name_counts on names.value_key = name_counts.value_key
-    left join ({{ formal_names() }}) as nicknames
+    left join nicknames
         on names.match_first_name = nicknames.given_name
     where name_counts.name_count <= {{ var('max_names_per_value') }}
 ),
