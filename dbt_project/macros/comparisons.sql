@@ -128,6 +128,8 @@
                 when {{ one }}.is_mailbox_distinctive and {{ other }}.is_mailbox_distinctive then 2
                 -- misspelt, unless both are providers: hotmail.com and hotmail.fr are two
                 when not ({{ one }}.is_email_private and {{ other }}.is_email_private)
+                    and {{ digits_of(one ~ '.email_domain') }}
+                    = {{ digits_of(other ~ '.email_domain') }}
                     and left({{ one }}.email_domain, 1) = left({{ other }}.email_domain, 1)
                     and jaro_winkler_similarity({{ one }}.email_domain, {{ other }}.email_domain)
                     >= 0.9 then 2
@@ -226,7 +228,12 @@
 {% macro rarity(patterns, pair, namesakes) -%}
     (
         case
-            when {{ patterns }}.has_names_bits then {{ names_rarity(patterns, pair, namesakes) }}
+            when {{ patterns }}.has_names_bits
+                -- a namesake is a stranger or akin: the two odds against one person add up
+                then -{{ patterns }}.weight - log2(
+                    pow(2, -{{ patterns }}.weight - {{ names_rarity(patterns, pair, namesakes) }})
+                    + pow(2, -{{ patterns }}.akin_weight)
+                )
             when {{ patterns }}.has_first_name_bits and {{ patterns }}.has_last_name_bits
                 then {{ pair }}.first_name_bits + {{ pair }}.last_name_bits
             when {{ patterns }}.has_first_name_bits then {{ pair }}.first_name_bits
@@ -237,14 +244,14 @@
     )
 {%- endmacro %}
 
-{#- Bits of one share of all profiles: those of other people that bear both names. Two estimates:
-    the product of the names' own shares knows nothing of the Hans Muellers of one country, the
-    profiles that are there knows nothing of a name that two have. So the first is the mean of a
-    gamma distribution of shape `namesake_shape`, the second what was observed of it, without the
-    profiles that one person has. A relative of the same name is never a coincidence: the floor. -#}
+{#- Bits of one share of all profiles: those of strangers that bear both names. Two estimates: the
+    product of the names' own shares knows nothing of the Hans Muellers of one country, the profiles
+    that are there knows nothing of a name that two have. So the first is the mean of a gamma
+    distribution of shape `namesake_shape`, the second what was observed of it, without the profiles
+    that one person has. -#}
 {% macro names_rarity(patterns, pair, namesakes) -%}
     {%- set by_names = patterns ~ ".profile_count * pow(2, -" ~ pair ~ ".names_bits)" -%}
-    log2({{ patterns }}.profile_count / ({{ var('namesake_floor') }} + case
+    log2({{ patterns }}.profile_count / (case
         when {{ namesakes }} is null then greatest({{ by_names }}, {{ names_cap() }})
         else (
             {{ var('namesake_shape') }}

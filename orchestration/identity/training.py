@@ -189,7 +189,10 @@ class _Patterns:
         )
 
     def rarity(self, scale: "_Scale", m: Vectors, u: Vectors, matches: float) -> Floats:
-        """Bits that the rarity of the values adds to the levels, as macro `pair_weight` has it."""
+        """Bits that the rarity of the values adds to the levels, as macro `rarity` has it.
+
+        Without relatives of the same name: too few to move what is fitted.
+        """
         first_name, last_name = self.levels["first_name"], self.levels["last_name"]
         by_names = scale.profile_count * np.exp2(-np.nan_to_num(self.names_bits))
         own = 2 * matches * m["first_name"][1] * m["last_name"][1]
@@ -199,7 +202,7 @@ class _Patterns:
             (scale.shape + np.maximum(np.nan_to_num(self.namesakes) - 1 - own, 0))
             / (scale.shape / by_names + 1),
         )
-        names = np.log2(scale.profile_count / (scale.floor + others))
+        names = np.log2(scale.profile_count / others)
         average = -np.log2((u["first_name"][1] + u["first_name"][2]) * u["last_name"][1])
         is_outside = self.contexts == 0
         values = self.value_bits + np.where(
@@ -229,7 +232,6 @@ class _Scale:
 
     profile_count: int
     shape: float
-    floor: float
     names_cap: int
 
 
@@ -682,7 +684,6 @@ _QUERIES = """
 == scale
 {
     "shape": {{ var('namesake_shape') }},
-    "floor": {{ var('namesake_floor') }},
     "names_cap": {{ names_cap() }}
 }
 == rated

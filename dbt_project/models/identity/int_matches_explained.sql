@@ -196,6 +196,8 @@ patterns as (
         ) as {{ name }}_bits,
         {% endfor %}
         weighed.pattern as seen_pattern,
+        weighed.weight,
+        weighed.akin_weight,
         weighed.exact_bits,
         weighed.profile_count,
         weighed.own_namesakes,

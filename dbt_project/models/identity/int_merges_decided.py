@@ -173,8 +173,8 @@ def model(dbt, session):
     records = dbt.ref("int_records_normalised")  # noqa: F841
     one_per_person = dbt.ref("one_per_person")  # noqa: F841
 
-    # fetched at once: DuckDB would work a relation out again for each query that reads it
-    contested = session.sql(  # noqa: F841
+    # a relation, not Arrow: DuckDB 1.5 cannot push a filter on a large ubigint into an Arrow scan
+    contested = session.sql(
         f"""
         select * from members
         where
@@ -184,7 +184,7 @@ def model(dbt, session):
                 where separation is not null or cohesion < {CONTRADICTION_BITS}
             )
         """
-    ).to_arrow_table()
+    )
     pairs = session.sql(
         "select compared.* from compared"
         " where component_key in (select component_key from contested)"
@@ -206,7 +206,7 @@ def model(dbt, session):
         " inner join contested on records.profile_key = contested.profile_key"
     )
     decided = decide(
-        session.sql("select component_key, profile_key from contested").fetchall(),
+        contested.project("component_key, profile_key").fetchall(),
         pairs.project("component_key, profile_key, other_profile_key, cohesion").fetchall(),
         links_contested.fetchall(),
         separations.fetchall(),

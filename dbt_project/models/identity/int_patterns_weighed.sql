@@ -43,6 +43,7 @@ combined as (
         {{ comparisons() | map(attribute='name') | join('.' ~ measure ~ ' + ') }}.{{ measure }}
             as {{ measure }},
         {% endfor %}
+        first_name.household_bits + last_name.household_bits as household_names_bits,
         first_name.level as first_name_level,
         last_name.level as last_name_level,
         -- level 4 of an address: the city is all they have in common
@@ -63,6 +64,9 @@ judged as (
     select
         placed.*,
         priors.bits + if(placed.context = 0, placed.bits, placed.household_bits) as full_weight,
+        -- against relatives of the same name: how often there are any, and what they share
+        log2(priors.partners / {{ var('namesakes_akin') }})
+        + placed.household_bits - placed.household_names_bits as akin_weight,
         priors.profile_count,
         priors.partners * averages.same_names_ratio as own_namesakes,
         averages.first_name_bits,
@@ -103,6 +107,7 @@ select
     has_first_name_bits,
     has_last_name_bits,
     has_city_bits,
+    cast(akin_weight as float) as akin_weight,
     cast(profile_count as float) as profile_count,
     cast(own_namesakes as float) as own_namesakes,
     cast(cohesion as float) as cohesion
