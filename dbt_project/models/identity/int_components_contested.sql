@@ -51,35 +51,34 @@ varied as (
     having is_large or is_divided or has_names
 ),
 
-firsts as (
-    select
+names as (
+    select distinct
         members.component_key,
-        min(members.first_name) as first_name,
-        min_by(members.formal_names, members.first_name) as formal_names,
-        min(members.last_name) as last_name
+        members.first_name,
+        members.formal_names,
+        members.last_name
     from members
     inner join varied on members.component_key = varied.component_key
-    where varied.has_names
-    group by members.component_key
+    -- those that are large or divided are looked into anyway
+    where varied.has_names and not varied.is_large and not coalesce(varied.is_divided, false)
 ),
 
--- spelling errors, initials and nicknames contradict nobody: unlike the first in the alphabet
+-- spelling errors, initials and nicknames contradict nobody; but an initial fits two who are unlike
 unlike as (
-    select firsts.component_key
-    from firsts
-    inner join members on firsts.component_key = members.component_key
+    select distinct one.component_key
+    from names as one
+    inner join names as other on one.component_key = other.component_key
     where
-        firsts.first_name <> members.first_name
-        and {{ names_differ('firsts.first_name', 'members.first_name') }}
-        and not starts_with(members.first_name, firsts.first_name)
+        one.first_name < other.first_name
+        and {{ names_differ('one.first_name', 'other.first_name') }}
+        and not starts_with(other.first_name, one.first_name)
         and not {{ may_be_one_name(
-            'firsts.first_name', 'firsts.formal_names',
-            'members.first_name', 'members.formal_names'
+            'one.first_name', 'one.formal_names', 'other.first_name', 'other.formal_names'
         ) }}
-        or firsts.last_name <> members.last_name
-        and {{ names_differ('firsts.last_name', 'members.last_name') }}
-        and not contains(members.last_name, firsts.last_name)
-        and not contains(firsts.last_name, members.last_name)
+        or one.last_name < other.last_name
+        and {{ names_differ('one.last_name', 'other.last_name') }}
+        and not contains(one.last_name, other.last_name)
+        and not contains(other.last_name, one.last_name)
 ),
 
 disagreeing as (
