@@ -12,17 +12,11 @@ from tests.identity.lab import Lab, Partition, decision, record
 CASES: list[dict[str, Any]] = yaml.safe_load(
     (PROJECT_ROOT / "tests" / "identity" / "case_book.yml").read_text(encoding="utf-8")
 )
-CASE_KEYS = {"name", "why", "wrong_today", "steps", "one_per_person", "repeat"}
+CASE_KEYS = {"name", "why", "steps", "one_per_person", "repeat"}
 STEP_KEYS = {"records", "decisions", "visitors", "customers", "refused", "ids", "new"}
 
 
-def _parameter(case: dict[str, Any]) -> Any:
-    why = case.get("wrong_today")
-    marks = [pytest.mark.xfail(strict=True, reason=why, raises=AssertionError)] if why else []
-    return pytest.param(case, id=case["name"], marks=marks)
-
-
-@pytest.mark.parametrize("case", [_parameter(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_the_case(lab: Lab, case: dict[str, Any]) -> None:
     steps: list[dict[str, Any]] = case.get("steps") or [
         {key: value for key, value in case.items() if key in STEP_KEYS}

@@ -49,13 +49,10 @@ passed_blocks as (
     where
         (sizes.size <= {{ block_cap('touched_blocks.key_number') }})
         <> (sizes.size - touched_blocks.growth <= {{ block_cap('touched_blocks.key_number') }})
-        -- how rare a name is hangs on how many have it, above those that are one person's
+        -- how rare a name is hangs on how many have it
         or (
             touched_blocks.key_number = {{ names_key() }}
             and least(sizes.size, sizes.size - touched_blocks.growth) <= {{ names_cap() }}
-            and greatest(sizes.size, sizes.size - touched_blocks.growth) > (
-                select 1 + max(own_namesakes) from {{ ref('int_patterns_weighed') }}
-            )
         )
 )
 
