@@ -53,7 +53,6 @@ def fit_session(
     u: Sequence[Floats],
     start: Sequence[Floats],
     *,
-    rarity: Floats | None = None,
     strength: float = M_STRENGTH,
     rounds: int = 500,
 ) -> SessionFit:
@@ -61,7 +60,6 @@ def fit_session(
 
     levels: (patterns, comparisons) levels, 0 where not comparable. pairs: (patterns,) how many
     pairs show the pattern. u, start: per comparison one probability for each level, index 0 unused.
-    rarity: (patterns,) bits that the rarity of the values adds to what the levels say.
     strength: how many imagined matches with the levels of start join the data; it keeps a level
     that no match shows above zero.
     Raises ValueError with fewer than three comparisons: two leave EM with more unknowns than
@@ -72,11 +70,11 @@ def fit_session(
     m = [distribution(vector) for vector in start]
     u = [np.asarray(vector, dtype=float) for vector in u]
     imagined = [strength * vector for vector in m]
-    known = np.zeros(len(pairs)) if rarity is None else rarity * math.log(2)
+    found = _log_found(levels, u)
     share = 0.3
     matches = pairs
     for _ in range(rounds):
-        weights = sum((_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), known)
+        weights = sum((_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), found)
         matches = pairs * _probability(share, weights)
         new_share = float(np.clip(matches.sum() / pairs.sum(), 1e-6, 1 - 1e-6))
         moved = abs(new_share - share)
@@ -89,6 +87,21 @@ def fit_session(
             break
     comparable = np.array([matches[levels[:, i] > 0].sum() for i in range(len(m))])
     return SessionFit(tuple(m), comparable, float(matches.sum()), share)
+
+
+def _log_found(levels: Integers, u: Sequence[Floats]) -> Floats:
+    """Log of how many of the pairs of two people blocking finds, per pattern: of its comparisons.
+
+    Two people who agree on nothing else are in no block, so of the patterns that u allows only some
+    can be seen, and u has to be scaled to those: unscaled, a large landing, where chance brings
+    many such pairs, makes every pair of a session a match.
+    """
+    seen, pattern_of = np.unique(levels, axis=0, return_inverse=True)
+    chances = np.prod([u[i][seen[:, i]] for i in range(len(u))], axis=0)
+    kinds, kind_of = np.unique(seen > 0, axis=0, return_inverse=True)
+    found = np.bincount(kind_of.ravel(), chances, len(kinds))
+    log_found: Floats = np.log(np.minimum(found, 1.0))[kind_of.ravel()][pattern_of.ravel()]
+    return log_found
 
 
 def fit_prior(

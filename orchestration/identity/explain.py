@@ -68,7 +68,7 @@ class Record:
     """A record of a person. values: by column of SHOWN, only those it has.
 
     notes: by column, what is to be known of the value: "read from the e-mail", "household", "role".
-    is_weak: its evidence would not even match its own copy, so it is compared with nothing.
+    is_alone: its evidence would not even match its own copy, or is a name that nothing matches.
     """
 
     source_record_id: str
@@ -78,7 +78,7 @@ class Record:
     last_seen_at: datetime | None
     values: Mapping[str, str]
     notes: Mapping[str, str]
-    is_weak: bool
+    is_alone: bool
 
     def value_of(self, comparison: str) -> str:
         """What the record shows for a comparison, in one line."""
@@ -336,10 +336,14 @@ def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> d
             records.*,
             shared_emails.status as email_status,
             shared_phones.status as phone_status,
-            coalesce(profiles.is_weak, false) as is_weak
+            coalesce(
+                profiles.is_weak or (profiles.is_bare and connected.profile_key is null), false
+            ) as is_alone
         from identity.int_records_normalised as records
         left join identity.int_profiles_formed as profiles
             on records.profile_key = profiles.profile_key
+        left join identity.int_profiles_connected as connected
+            on records.profile_key = connected.profile_key
         left join identity.int_values_shared as shared_emails
             on records.email_key = shared_emails.value_key and records.email is not null
         left join identity.int_values_shared as shared_phones
@@ -370,7 +374,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         last_seen_at=row["last_seen_at"],
         values=values,
         notes=notes,
-        is_weak=row["is_weak"],
+        is_alone=row["is_alone"],
     )
 
 

@@ -90,9 +90,9 @@ def _records(told: Explanation, everything: bool) -> Iterator[RenderableType]:
     if more:
         yield _more(more, "record")
     for record in told.records:
-        if record.is_weak:
+        if record.is_alone:
             yield _line(
-                f"{record.source_record_id} says too little to be compared with other records.",
+                f"{record.source_record_id} says too little to be matched with other records.",
                 "yellow",
             )
 

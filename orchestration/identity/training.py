@@ -257,9 +257,7 @@ def _learn(
     for _ in range(U_PASSES):
         u = _measure_u(observed, candidates.by_level(matches_in))
         household_u = _measure_household(u, candidates, matches_in)
-        m, sessions, warnings = _fit_m(
-            candidates, u, household_u, candidates.rarity(scale, m, u, matches)
-        )
+        m, sessions, warnings = _fit_m(candidates, u, household_u)
         weights = weigh(candidates.levels, candidates.contexts, m, u, household_u)
         weights += candidates.rarity(scale, m, u, matches)
         priors = _fit_priors(candidates, weights, profile_count)
@@ -509,7 +507,7 @@ def _guess_household(u: Vectors) -> dict[str, Floats]:
 
 
 def _fit_m(
-    candidates: _Patterns, u: Vectors, household_u: Vectors, rarity: Floats
+    candidates: _Patterns, u: Vectors, household_u: Vectors
 ) -> tuple[dict[str, Floats], tuple[Session, ...], list[str]]:
     """One EM session per training key, averaged by the expected matches that could be compared."""
     defaults = vectors(DEFAULTS.levels, "m")
@@ -529,7 +527,6 @@ def _fit_m(
             inside.pairs,
             [apart[name] for name in free],
             [defaults[name] for name in free],
-            rarity=rarity[chosen],
         )
         sessions.append(Session(key, inside.pair_count, free, matches=fit.matches))
         for name, vector, comparable in zip(free, fit.m, fit.comparable, strict=True):

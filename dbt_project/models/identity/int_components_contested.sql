@@ -1,5 +1,5 @@
 -- Grain: one row per profile of a component that may hold two people.
--- Most components are alike in name and birth date and are customers as they are; these may not be.
+-- Most components are customers as they are: each two of their profiles match without a doubt.
 {% set touched = ref('int_profiles_touched') %}
 
 with connected as (
@@ -7,48 +7,69 @@ with connected as (
     {{ only_changed('profile_key', touched) }}
 ),
 
-profiles as (
-    select * from {{ ref('int_profiles_formed') }}
+links as (
+    select
+        profile_key,
+        is_doubtful
+    from {{ ref('int_profiles_linked') }}
     {{ only_changed('profile_key', touched) }}
 ),
 
-records as (
+sizes as (
     select
-        profile_key,
-        source,
-        record_type
-    from {{ ref('int_records_normalised') }}
-    {{ only_changed('profile_key', touched) }}
+        component_key,
+        count(*) as size
+    from connected
+    group by component_key
+),
+
+link_counts as (
+    select
+        connected.component_key,
+        count(*) as link_count,
+        bool_or(links.is_doubtful) as is_doubtful
+    from links
+    inner join connected on links.profile_key = connected.profile_key
+    group by connected.component_key
+),
+
+-- two profiles in it that do not match, or that do though something speaks against it
+doubtful as (
+    select
+        sizes.component_key,
+        sizes.size > {{ var('component_cap') }} as is_large
+    from sizes
+    inner join link_counts on sizes.component_key = link_counts.component_key
+    where
+        link_counts.is_doubtful
+        or link_counts.link_count < sizes.size * (sizes.size - 1) / 2
 ),
 
 members as (
     select
-        connected.component_key,
-        profiles.profile_key,
+        doubtful.component_key,
+        doubtful.is_large,
         profiles.first_name,
         profiles.formal_names,
         profiles.last_name,
         profiles.birth_date,
         profiles.national_id
-    from connected
-    inner join profiles on connected.profile_key = profiles.profile_key
+    from doubtful
+    inner join connected on doubtful.component_key = connected.component_key
+    inner join {{ ref('int_profiles_formed') }} as profiles
+        on connected.profile_key = profiles.profile_key
 ),
 
--- numbers first: most components agree in all of these
+-- most of them agree in all of these
 varied as (
     select
         component_key,
-        count(*) > {{ var('component_cap') }} as is_large,
-        min(birth_date) <> max(birth_date)
-        or min(hash(national_id)) filter (national_id is not null)
-        <> max(hash(national_id)) filter (national_id is not null) as is_divided,
-        min(hash(first_name)) filter (first_name is not null)
-        <> max(hash(first_name)) filter (first_name is not null)
-        or min(hash(last_name)) filter (last_name is not null)
-        <> max(hash(last_name)) filter (last_name is not null) as has_names
+        bool_or(is_large) as is_large,
+        min(birth_date) <> max(birth_date) or min(national_id) <> max(national_id) as is_divided,
+        min(first_name) <> max(first_name) or min(last_name) <> max(last_name) as has_names
     from members
     group by component_key
-    having is_large or is_divided or has_names
+    having bool_or(is_large) or is_divided or has_names
 ),
 
 names as (
@@ -81,21 +102,6 @@ unlike as (
         and not contains(other.last_name, one.last_name)
 ),
 
-disagreeing as (
-    select
-        component_key,
-        is_large
-    from varied
-    where is_large or is_divided or component_key in (select component_key from unlike)
-),
-
-decided as (
-    select connected.component_key
-    from {{ ref('int_decisions_applied') }} as decisions
-    inner join connected on decisions.profile_key = connected.profile_key
-    where decisions.verdict = 'not_same'
-),
-
 one_per_person as (
     select
         source,
@@ -103,46 +109,58 @@ one_per_person as (
     from {{ ref('one_per_person') }}
 ),
 
--- two accounts where the source vouches that a person has one
-doubled as (
-    select members.component_key
-    from members
-    inner join records on members.profile_key = records.profile_key
+records as (
+    select
+        records.profile_key,
+        records.source,
+        records.record_type
+    from {{ ref('int_records_normalised') }} as records
     inner join one_per_person
         on
             records.source = one_per_person.source
             and records.record_type = one_per_person.record_type
-    group by members.component_key, records.source, records.record_type
-    having count(*) > 1
 ),
 
 contested as (
     select
         component_key,
+        is_large as is_certain
+    from varied
+    where is_large or is_divided or component_key in (select component_key from unlike)
+
+    union all
+
+    select
+        connected.component_key,
+        true as is_certain
+    from {{ ref('int_decisions_applied') }} as decisions
+    inner join connected on decisions.profile_key = connected.profile_key
+    where decisions.verdict = 'not_same'
+
+    union all
+
+    -- two accounts where the source vouches that a person has one
+    select
+        connected.component_key,
+        true as is_certain
+    from records
+    inner join connected on records.profile_key = connected.profile_key
+    group by connected.component_key, records.source, records.record_type
+    having count(*) > 1
+),
+
+components as (
+    select
+        component_key,
         bool_or(is_certain) as is_certain
-    from (
-        select
-            component_key,
-            is_large as is_certain
-        from disagreeing
-        union all
-        select
-            component_key,
-            true as is_certain
-        from decided
-        union all
-        select
-            component_key,
-            true as is_certain
-        from doubled
-    ) as doubts
+    from contested
     group by component_key
 )
 
 select
-    members.component_key,
-    members.profile_key,
-    contested.is_certain,
+    connected.component_key,
+    connected.profile_key,
+    components.is_certain,
     {{ var('component_cap') }} as component_cap
-from members
-inner join contested on members.component_key = contested.component_key
+from connected
+inner join components on connected.component_key = components.component_key

@@ -47,6 +47,15 @@ weighed as (
 
 select
     *,
+    -- a different birth date or id separates two people when it is as rare among equals as it
+    -- should be
+    case
+        when bits < {{ var('separation_bits') }}
+            then case
+                when comparison = 'birth_date' and level = 4 then 'the birth dates differ'
+                when comparison = 'national_id' and level = 3 then 'the national ids differ'
+            end
+    end as separation,
     -- what the level is in a pattern: the sum over the comparisons is the pattern
     {% set place = namespace(value=1) -%}
     level * case comparison

@@ -133,7 +133,12 @@ copied_profiles as (
         {{ pattern('formed', 'formed') }} as pattern
     from {{ ref('int_profiles_formed') }} as formed
     inner join representatives on formed.profile_key = representatives.profile_key
-    where not formed.is_weak and representatives.record_count > 1
+    left join {{ ref('int_profiles_connected') }} as connected
+        on formed.profile_key = connected.profile_key
+    where
+        not formed.is_weak
+        and (not formed.is_bare or connected.profile_key is not null)
+        and representatives.record_count > 1
 ),
 
 links as (

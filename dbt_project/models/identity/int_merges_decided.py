@@ -6,10 +6,11 @@ and above the cap only the cheap constraints are checked and clusters stay below
 is bounded by links x log(links) plus the pairs within the cap.
 """
 
+import csv
 import math
+import tempfile
 from collections import defaultdict
-
-import pyarrow as pa
+from pathlib import Path
 
 # A merge whose pairs contradict each other by this many bits on average joins two people.
 CONTRADICTION_BITS = -2.0
@@ -81,6 +82,8 @@ class Component:
         return other in self.separated.get(one, {}) or self._bits(one, other) < 0
 
     def _is_excused(self, one, other):
+        if not self.partners:
+            return False
         pairs = [(partner, other) for partner in self.partners.get(one, ())]
         pairs += [(one, partner) for partner in self.partners.get(other, ())]
         return any(not self._contradict(*pair) for pair in pairs)
@@ -152,16 +155,14 @@ def decide(members, pairs, links, separations, accounts, cap):  # noqa: PLR0917
             yield name, profile, None, cluster, None, None
 
 
-SCHEMA = pa.schema(
-    {
-        "component_key": pa.uint64(),
-        "profile_key": pa.uint64(),
-        "other_profile_key": pa.uint64(),
-        "cluster_key": pa.uint64(),
-        "weight": pa.float32(),
-        "reason": pa.string(),
-    }
-)
+COLUMNS = {
+    "component_key": "ubigint",
+    "profile_key": "ubigint",
+    "other_profile_key": "ubigint",
+    "cluster_key": "ubigint",
+    "weight": "float",
+    "reason": "varchar",
+}
 
 
 def model(dbt, session):
@@ -173,9 +174,9 @@ def model(dbt, session):
     records = dbt.ref("int_records_normalised")  # noqa: F841
     one_per_person = dbt.ref("one_per_person")  # noqa: F841
 
-    # a relation, not Arrow: DuckDB 1.5 cannot push a filter on a large ubigint into an Arrow scan
-    contested = session.sql(
+    session.sql(
         f"""
+        create or replace temp table contested as
         select * from members
         where
             is_certain
@@ -186,43 +187,37 @@ def model(dbt, session):
         """
     )
     pairs = session.sql(
-        "select compared.* from compared"
+        "select component_key, profile_key, other_profile_key, cohesion, separation from compared"
         " where component_key in (select component_key from contested)"
-    )
-
-    links_contested = session.sql(
-        "select contested.component_key, weight, links.profile_key, other_profile_key, is_decided"
-        " from links inner join contested on links.profile_key = contested.profile_key"
-    )
+    ).fetchall()
     separations = session.sql(
-        "select profile_key, other_profile_key, separation from pairs where separation is not null"
-        f" union all select profile_key, other_profile_key, '{NOT_SAME}' from decisions"
+        f"select profile_key, other_profile_key, '{NOT_SAME}' from decisions"
         " where verdict = 'not_same'"
-    )
-    accounts = session.sql(
-        "select records.profile_key, records.source || ':' || records.record_type from records"
-        " inner join one_per_person on records.source = one_per_person.source"
-        " and records.record_type = one_per_person.record_type"
-        " inner join contested on records.profile_key = contested.profile_key"
-    )
+    ).fetchall()
     decided = decide(
-        contested.project("component_key, profile_key").fetchall(),
-        pairs.project("component_key, profile_key, other_profile_key, cohesion").fetchall(),
-        links_contested.fetchall(),
-        separations.fetchall(),
-        accounts.fetchall(),
-        session.sql("select coalesce(max(component_cap), 0) from contested").fetchall()[0][0],
+        members=session.sql("select component_key, profile_key from contested").fetchall(),
+        pairs=[pair[:4] for pair in pairs],
+        links=session.sql(
+            "select contested.component_key, weight, links.profile_key, other_profile_key,"
+            " is_decided from links inner join contested on links.profile_key ="
+            " contested.profile_key"
+        ).fetchall(),
+        separations=[(*pair[1:3], pair[4]) for pair in pairs if pair[4]] + separations,
+        accounts=session.sql(
+            "select records.profile_key, records.source || ':' || records.record_type from records"
+            " inner join one_per_person on records.source = one_per_person.source"
+            " and records.record_type = one_per_person.record_type"
+            " inner join contested on records.profile_key = contested.profile_key"
+        ).fetchall(),
+        cap=session.sql("select coalesce(max(component_cap), 0) from contested").fetchall()[0][0],
     )
-    columns = list(zip(*decided, strict=True)) or [[]] * 6
-    component, profile, other, cluster, weight, reason = columns
-    return pa.table(
-        {
-            "component_key": component,
-            "profile_key": profile,
-            "other_profile_key": other,
-            "cluster_key": cluster,
-            "weight": weight,
-            "reason": reason,
-        },
-        schema=SCHEMA,
-    )
+    # Through a file: Arrow and bound parameters import pandas, which takes longer than all the rest.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "decided.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(decided)
+        session.sql(
+            f"create or replace temp table decided as from read_csv('{path}', header = false,"
+            f" auto_detect = false, delim = ',', quote = '\"', columns = {COLUMNS})"
+        )
+    return session.table("decided")

@@ -71,7 +71,8 @@ weighed as (
         compared.keys,
         compared.namesakes,
         compared.pattern,
-        cast({{ pair_weight('patterns', 'compared', 'compared.namesakes') }} as float) as weight
+        cast({{ pair_weight('patterns', 'compared', 'compared.namesakes') }} as float) as weight,
+        patterns.cohesion < 0 or patterns.separation is not null as is_doubtful
     from compared
     inner join {{ ref('int_patterns_weighed') }} as patterns on compared.pattern = patterns.pattern
 )

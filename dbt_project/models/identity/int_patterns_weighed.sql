@@ -47,7 +47,9 @@ combined as (
         first_name.level as first_name_level,
         last_name.level as last_name_level,
         -- level 4 of an address: the city is all they have in common
-        address.level = 4 as has_city_bits
+        address.level = 4 as has_city_bits,
+        coalesce({{ comparisons() | map(attribute='name') | join('.separation, ') }}.separation)
+            as separation
     from {{ comparisons() | map(attribute='name') | join(' cross join ') }}
 ),
 
@@ -110,5 +112,6 @@ select
     cast(akin_weight as float) as akin_weight,
     cast(profile_count as float) as profile_count,
     cast(own_namesakes as float) as own_namesakes,
-    cast(cohesion as float) as cohesion
+    cast(cohesion as float) as cohesion,
+    separation
 from averaged

@@ -1,5 +1,5 @@
 -- Grain: one row per profile: records with the same evidence are one, compared once.
--- A profile too weak to match its own copy (a bare name) is compared with nothing.
+-- A profile too weak to match its own copy is compared with nothing.
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
@@ -125,13 +125,13 @@ self_compared as (
 select
     self_compared.* exclude (pattern, names_bits), -- noqa: RF02
     cast({{ pair_weight('patterns', 'self_compared', '1') }} as float) as self_weight,
-    not self_compared.is_decided and (
-        {{ pair_weight('patterns', 'self_compared', '1') }} < {{ weight_of('match_probability') }}
-        -- a name and nothing else, however rare: nobody can say whose it is
-        or coalesce(
-            self_compared.mailbox, self_compared.phone, self_compared.national_id,
-            cast(self_compared.birth_date as varchar), self_compared.postcode, self_compared.city
-        ) is null
-    ) as is_weak
+    not self_compared.is_decided
+    and {{ pair_weight('patterns', 'self_compared', '1') }} < {{ weight_of('match_probability') }}
+        as is_weak,
+    -- a name and nothing else, however rare: whose it is, only another profile can say
+    not self_compared.is_decided and coalesce(
+        self_compared.mailbox, self_compared.phone, self_compared.national_id,
+        cast(self_compared.birth_date as varchar), self_compared.postcode, self_compared.city
+    ) is null as is_bare
 from self_compared
 inner join {{ ref('int_patterns_weighed') }} as patterns on self_compared.pattern = patterns.pattern

@@ -7,6 +7,7 @@ with matches as (
         profile_key,
         other_profile_key,
         weight,
+        is_doubtful,
         false as is_decided
     from {{ ref('int_pairs_scored') }}
     where weight >= {{ weight_of('match_probability') }}
@@ -17,6 +18,7 @@ decided as (
         profile_key,
         other_profile_key,
         cast(null as float) as weight,
+        true as is_doubtful,
         true as is_decided
     from {{ ref('int_decisions_applied') }}
     where verdict = 'same'

@@ -1,5 +1,6 @@
 -- Grain: one row per record with its cluster.
--- Records of a weak profile stay apart, however alike: a bare name is many people.
+-- Records that say too little stay apart, however alike: a bare name is many people, unless it
+-- matches another profile.
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
@@ -15,9 +16,9 @@ with records as (
     {{ only_changed('record_key', touched) }}
 ),
 
-weak_profiles as (
+doubtful_profiles as (
     select profile_key from {{ ref('int_profiles_formed') }}
-    where is_weak
+    where is_weak or is_bare
 ),
 
 connected as (
@@ -35,11 +36,12 @@ decided as (
 select
     records.record_key,
     records.profile_key,
-    case
-        when weak_profiles.profile_key is not null then records.record_key
-        else coalesce(decided.cluster_key, connected.component_key, records.profile_key)
-    end as cluster_key
+    coalesce(
+        decided.cluster_key,
+        connected.component_key,
+        if(doubtful_profiles.profile_key is null, records.profile_key, records.record_key)
+    ) as cluster_key
 from records
-left join weak_profiles on records.profile_key = weak_profiles.profile_key
+left join doubtful_profiles on records.profile_key = doubtful_profiles.profile_key
 left join connected on records.profile_key = connected.profile_key
 left join decided on records.profile_key = decided.profile_key
