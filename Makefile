@@ -74,7 +74,8 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 	@.venv/bin/python -m benchmarks.bench_identity --records $(or $(SIZE),1000000) \
 	    $(if $(PEOPLE),--people '$(PEOPLE)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(MAP),--map '$(MAP)') \
 	    $(if $(TRUTH_PATTERN),--truth-pattern '$(TRUTH_PATTERN)') \
-	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(OURS_ONLY),--ours-only)
+	    $(if $(COPIES),--copies '$(COPIES)') $(if $(INCREMENT),--increment '$(INCREMENT)') \
+	    $(if $(OURS_ONLY),--ours-only)
 
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)

@@ -53,13 +53,19 @@ def fit_session(
     u: Sequence[Floats],
     start: Sequence[Floats],
     *,
+    household_u: Sequence[Floats] | None = None,
+    total: float = 0.0,
     strength: float = M_STRENGTH,
     rounds: int = 500,
 ) -> SessionFit:
     """Fit m of the free comparisons and the share of matches by EM with u fixed (Winkler 1988).
 
+    Two people are strangers or, with household_u, relatives; how many of each is fitted too.
+
     levels: (patterns, comparisons) levels, 0 where not comparable. pairs: (patterns,) how many
-    pairs show the pattern. u, start: per comparison one probability for each level, index 0 unused.
+    pairs show the pattern. u, household_u, start: per comparison one probability for each level,
+    index 0 unused. total: pairs that there are, when blocking finds only some: the rest are
+    strangers who agree on nothing else; without them a large landing makes every pair a match.
     strength: how many imagined matches with the levels of start join the data; it keeps a level
     that no match shows above zero.
     Raises ValueError with fewer than three comparisons: two leave EM with more unknowns than
@@ -68,17 +74,23 @@ def fit_session(
     if levels.shape[1] < FEWEST_FREE:
         raise ValueError(f"{levels.shape[1]} free comparisons, at least {FEWEST_FREE} are needed")
     m = [distribution(vector) for vector in start]
-    u = [np.asarray(vector, dtype=float) for vector in u]
     imagined = [strength * vector for vector in m]
-    found = _log_found(levels, u)
-    share = 0.3
+    people = [_log_likelihood(levels, u)]
+    if household_u is not None:
+        people.append(_log_likelihood(levels, household_u))
+    shares = np.array([0.3, *[0.7 / len(people)] * len(people)])
     matches = pairs
+    not_found = np.zeros(len(shares))
+    not_found[1] = max(total - pairs.sum(), 0)
     for _ in range(rounds):
-        weights = sum((_log_ratio(m[i], u[i])[levels[:, i]] for i in range(len(m))), found)
-        matches = pairs * _probability(share, weights)
-        new_share = float(np.clip(matches.sum() / pairs.sum(), 1e-6, 1 - 1e-6))
-        moved = abs(new_share - share)
-        share = new_share
+        likelihoods = np.stack([_log_likelihood(levels, m), *people])
+        odds = np.exp(likelihoods - likelihoods.max(axis=0)) * shares[:, None]
+        expected = pairs * odds / odds.sum(axis=0)
+        matches = expected[0]
+        counts = expected.sum(axis=1) + not_found
+        new_shares = np.maximum(counts / counts.sum(), 1e-9)
+        moved = float(np.abs(shares - new_shares).max())
+        shares = new_shares
         for i, before in enumerate(m):
             seen = np.bincount(levels[:, i], weights=matches, minlength=len(before))
             m[i] = distribution(seen + imagined[i])
@@ -86,22 +98,14 @@ def fit_session(
         if moved < 1e-10:
             break
     comparable = np.array([matches[levels[:, i] > 0].sum() for i in range(len(m))])
-    return SessionFit(tuple(m), comparable, float(matches.sum()), share)
+    return SessionFit(tuple(m), comparable, float(matches.sum()), float(shares[0]))
 
 
-def _log_found(levels: Integers, u: Sequence[Floats]) -> Floats:
-    """Log of how many of the pairs of two people blocking finds, per pattern: of its comparisons.
-
-    Two people who agree on nothing else are in no block, so of the patterns that u allows only some
-    can be seen, and u has to be scaled to those: unscaled, a large landing, where chance brings
-    many such pairs, makes every pair of a session a match.
-    """
-    seen, pattern_of = np.unique(levels, axis=0, return_inverse=True)
-    chances = np.prod([u[i][seen[:, i]] for i in range(len(u))], axis=0)
-    kinds, kind_of = np.unique(seen > 0, axis=0, return_inverse=True)
-    found = np.bincount(kind_of.ravel(), chances, len(kinds))
-    log_found: Floats = np.log(np.minimum(found, 1.0))[kind_of.ravel()][pattern_of.ravel()]
-    return log_found
+def _log_likelihood(levels: Integers, vectors_of_levels: Sequence[Floats]) -> Floats:
+    logs = np.zeros(len(levels))
+    for i, vector in enumerate(vectors_of_levels):
+        logs += np.log(np.maximum(vector, 1e-12))[levels[:, i]]
+    return logs
 
 
 def fit_prior(

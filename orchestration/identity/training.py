@@ -4,7 +4,10 @@ u is measured on random pairs and on value frequencies, m fitted by expectation 
 candidate pairs, grouped by agreement pattern (estimation.py has the method and its sources).
 
 u stays fixed while m is fitted: free to move, EM calls families matches (F1 .13 to .37). No session
-is trained on phones or addresses for the same reason.
+is trained on phones or addresses for the same reason. The two people of a pair are strangers or
+relatives, each with a u of its own, and strangers of a key are counted whether or not another key
+finds them. Without that EM took every pair of a session for a match at five million records:
+precision .972, with it .988.
 """
 
 import json
@@ -257,7 +260,7 @@ def _learn(
     for _ in range(U_PASSES):
         u = _measure_u(observed, candidates.by_level(matches_in))
         household_u = _measure_household(u, candidates, matches_in)
-        m, sessions, warnings = _fit_m(candidates, u, household_u)
+        m, sessions, warnings = _fit_m(candidates, u, household_u, observed.equal)
         weights = weigh(candidates.levels, candidates.contexts, m, u, household_u)
         weights += candidates.rarity(scale, m, u, matches)
         priors = _fit_priors(candidates, weights, profile_count)
@@ -507,9 +510,12 @@ def _guess_household(u: Vectors) -> dict[str, Floats]:
 
 
 def _fit_m(
-    candidates: _Patterns, u: Vectors, household_u: Vectors
+    candidates: _Patterns, u: Vectors, household_u: Vectors, equal: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, Floats], tuple[Session, ...], list[str]]:
-    """One EM session per training key, averaged by the expected matches that could be compared."""
+    """One EM session per training key, averaged by the expected matches that could be compared.
+
+    equal: of _Observed. Namesakes are all found, or a crowd in which no pair is.
+    """
     defaults = vectors(DEFAULTS.levels, "m")
     sums = {name: np.zeros(len(vector)) for name, vector in defaults.items()}
     weights = dict.fromkeys(defaults, 0.0)
@@ -520,13 +526,13 @@ def _fit_m(
         if left_out:
             sessions.append(Session(key, inside.pair_count, free, left_out=left_out))
             continue
-        # Who shares an e-mail and is somebody else is family, and most of a family share a name.
-        apart = {**u, "last_name": household_u["last_name"]} if key == "email" else u
         fit = fit_session(
             np.column_stack([inside.levels[name] for name in free]),
             inside.pairs,
-            [apart[name] for name in free],
+            [u[name] for name in free],
             [defaults[name] for name in free],
+            household_u=[household_u[name] for name in free],
+            total=0.0 if key == "full_name" else float(equal[key][1]),
         )
         sessions.append(Session(key, inside.pair_count, free, matches=fit.matches))
         for name, vector, comparable in zip(free, fit.m, fit.comparable, strict=True):

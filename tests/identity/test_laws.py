@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestration.identity.decisions import Decision
 from tests.identity.lab import AS_OF, KilledError, Lab, Partition, differences, record
-from tests.identity.world import Step, histories, records_of
+from tests.identity.world import PEOPLE, Step, histories, records_of
 
 # An example of the law of bridges costs three builds; half of them are enough.
 HALF_AS_MANY = settings(max_examples=settings().max_examples // 2)
@@ -178,12 +178,33 @@ def note(lab: Lab, step: Step, seen: Counter[str]) -> None:
         seen[name] += 1
 
 
+# Somebody without a name has the e-mail of one person and the phone of another.
+BETWEEN_TWO = Step(
+    records={
+        slot: record(slot, **values)
+        for slot, values in {
+            "crm:0": {"first_name": "Anna", "last_name": "Berg", "phone": PEOPLE["Anna"]["phone"]},
+            "shop:1": {"phone": PEOPLE["Anna"]["phone"], "email": PEOPLE["Peter"]["email"]},
+            "pos:2": {
+                "first_name": "Peter",
+                "last_name": "Berg",
+                "email": PEOPLE["Peter"]["email"],
+            },
+        }.items()
+    },
+    decisions=(),
+    then="release",
+    day=0,
+)
+
+
 def test_any_split_into_increments_gives_what_one_full_build_gives_and_ids_are_kept(
     lab_of_session: Lab, low_lab: Lab
 ) -> None:
     seen: Counter[str] = Counter()
 
     @given(history=histories(), is_low=st.booleans())
+    @example(history=[BETWEEN_TWO], is_low=False)
     def law(history: list[Step], is_low: bool) -> None:
         live_through(low_lab if is_low else lab_of_session, history, seen)
 

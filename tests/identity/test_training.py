@@ -1,6 +1,6 @@
 """What training learns, from pairs whose truth the test has made up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +49,23 @@ U = [
     np.array([1.0, 0.001, 0.099, 0.90]),
     np.array([1.0, 0.05, 0.95]),
 ]
+# Relatives have the first field in common by half and live together; the third tells them apart.
+HOUSEHOLD_U = [
+    np.array([1.0, 0.50, 0.10, 0.40]),
+    np.array([1.0, 0.60, 0.40]),
+    np.array([1.0, 0.004, 0.096, 0.90]),
+    np.array([1.0, 0.80, 0.20]),
+]
 
 
-def simulated(share: float, pair_count: int = 200_000) -> tuple[Integers, Floats]:
-    """Pairs drawn from M and U, a tenth of the values missing, grouped by pattern."""
+def simulated(
+    share: float, pair_count: int = 200_000, people: Sequence[Floats] = U
+) -> tuple[Integers, Floats]:
+    """Pairs drawn from M and, two people, from U; a tenth missing, grouped by pattern."""
     random = np.random.default_rng(7)
     matching = random.random(pair_count) < share
     columns = []
-    for m, u in zip(M, U, strict=True):
+    for m, u in zip(M, people, strict=True):
         same = random.choice(len(m) - 1, pair_count, p=m[1:]) + 1
         other = random.choice(len(u) - 1, pair_count, p=u[1:]) + 1
         level = np.where(matching, same, other)
@@ -75,6 +84,31 @@ def test_em_recovers_the_m_that_the_pairs_were_drawn_from() -> None:
     assert fit.comparable == pytest.approx(0.9 * fit.matches, rel=0.02)
     for found, true in zip(fit.m, M, strict=True):
         assert found[1:] == pytest.approx(true[1:], abs=0.015)
+
+
+def test_strangers_that_blocking_does_not_find_are_still_no_matches() -> None:
+    levels, pairs = simulated(share=0.005, pair_count=1_000_000)
+    found = (levels == 1).any(axis=1)
+    fit = fit_session(levels[found], pairs[found], U, M, total=float(pairs.sum()))
+    assert fit.matches == pytest.approx(5_000, rel=0.05)
+    assert fit.share == pytest.approx(0.005, rel=0.05)
+    for learned, true in zip(fit.m, M, strict=True):
+        assert learned[1:] == pytest.approx(true[1:], abs=0.03)
+    # most pairs that agree on something do so by chance; taken for all there are, they mislead
+    misled = fit_session(levels[found], pairs[found], U, M)
+    assert misled.matches > 2 * fit.matches
+
+
+def test_relatives_are_not_taken_for_matches() -> None:
+    levels, pairs = simulated(share=0.3)
+    akin, akin_pairs = simulated(share=0.0, pair_count=50_000, people=HOUSEHOLD_U)
+    levels, pairs = np.concatenate([levels, akin]), np.concatenate([pairs, akin_pairs])
+    fit = fit_session(levels, pairs, U, M, household_u=HOUSEHOLD_U)
+    assert fit.matches == pytest.approx(60_000, rel=0.03)
+    # a birth date that differs is as rare among matches as it was
+    assert fit.m[2][3] == pytest.approx(M[2][3], abs=0.01)
+    misled = fit_session(levels, pairs, U, M)
+    assert misled.m[2][3] > 2 * fit.m[2][3]
 
 
 def test_a_level_that_no_match_shows_keeps_a_probability_above_zero() -> None:
