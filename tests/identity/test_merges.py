@@ -105,6 +105,7 @@ def contested(draw: st.DrawFn) -> dict[str, Any]:
             for member in draw(st.sets(st.sampled_from(MEMBERS), max_size=3))
         ],
         "cap": draw(st.sampled_from([3, 100])),
+        "bare": draw(st.sets(st.sampled_from(MEMBERS), max_size=3)),
     }  # fmt: skip
 
 
@@ -118,10 +119,34 @@ def decided(component: Mapping[str, Any]) -> tuple[dict[int, int], set[Any]]:
             component["separations"],
             component["accounts"],
             component["cap"],
+            component["bare"],
         )
     )
     clusters = {row[1]: row[3] for row in rows if row[5] is None}
     return clusters, {(row[1], row[2], row[5]) for row in rows if row[5] is not None}
+
+
+def fits_another(link: Any, component: Mapping[str, Any]) -> bool:
+    """Whether an end of a link is a bare name that fits somebody else about as well."""
+
+    def contradict(one: int, other: int) -> bool:
+        pair = {one, other}
+        return component["cohesion"].get(
+            tuple(sorted(pair)), 0.0
+        ) < merges.CONTRADICTION_BITS or any(
+            {*line[:2]} == pair for line in component["separations"]
+        )
+
+    weight, *ends, is_decided = link
+    return not is_decided and any(
+        bare in ends
+        and bare in rival[1:3]
+        and contradict(sum(ends) - bare, rival[1] + rival[2] - bare)
+        and (rival[3] or rival[0] > weight - math.log2(9))
+        for bare in component["bare"]
+        for rival in component["links"]
+        if rival is not link
+    )
 
 
 def second_opinion(component: Mapping[str, Any]) -> dict[int, int]:
@@ -143,7 +168,8 @@ def second_opinion(component: Mapping[str, Any]) -> dict[int, int]:
         )
         for member in (one, other)
     }
-    links = sorted(component["links"], key=lambda link: link[1:3])
+    links = [link for link in component["links"] if not fits_another(link, component)]
+    links.sort(key=lambda link: link[1:3])
     links.sort(key=lambda link: (not link[3], -(link[0] or 0.0)))
     for _, one, other, is_decided in links:
         left = next(c for c in clusters if one in c)

@@ -161,6 +161,9 @@ select
     connected.component_key,
     connected.profile_key,
     components.is_certain,
+    profiles.is_bare,
     {{ var('component_cap') }} as component_cap
 from connected
 inner join components on connected.component_key = components.component_key
+inner join {{ ref('int_profiles_formed') }} as profiles
+    on connected.profile_key = profiles.profile_key
