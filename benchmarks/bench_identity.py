@@ -2,6 +2,7 @@
 
     make bench-identity SIZE=1000000
     make bench-identity PEOPLE=file.csv TRUTH=cluster MAP="first_name=first_name last_name=surname"
+    make bench-identity SIZE=5000000 COPIES=2 OURS_ONLY=1
 
 Without a file the people are those of a generated landing (generated, landed and staged once per
 size, then kept in benchmarks/out). TRUTH is a column of the file; TRUTH_PATTERN='(rec-\\d+)' takes
@@ -107,7 +108,11 @@ def people_of(options: argparse.Namespace, work: Path) -> Path:
     """Return the Parquet of the people, from the file that was named or from a generated world."""
     if options.people is None:
         people = generated_people(options.records, options.out, work)
-        return people if options.copies == 1 else copies_of(people, options.copies, work)
+        return (
+            people
+            if options.copies == 1
+            else copies_of(people, options.copies, work / "people.parquet")
+        )
     if not options.truth:
         raise PeopleError("Say with TRUTH which column of the file tells who is who.")
     people = work / "people.parquet"
@@ -141,8 +146,8 @@ def generated_people(records: int, out: Path, work: Path) -> Path:
     return people
 
 
-def copies_of(people: Path, copies: int, work: Path) -> Path:
-    """Return a Parquet that has the people so many times; no two copies have a value in common.
+def copies_of(people: Path, copies: int, copied: Path) -> Path:
+    """Write a Parquet that has the people so many times, each copy other people; return it.
 
     For sizes of which the generator cannot keep a world in memory. Names are written with the
     letters of an alphabet that is turned by a few places, digits likewise. No nickname and no role
@@ -172,7 +177,6 @@ def copies_of(people: Path, copies: int, work: Path) -> Path:
             changed[column] = f"{column} || '#{copy}'"
         replaced = ", ".join(f"{value} as {column}" for column, value in changed.items())
         selects.append(f"select * replace ({replaced}) from read_parquet({literal(people)})")
-    copied = work / "people.parquet"
     with duckdb.connect() as connection:
         connection.execute(
             f"copy ({' union all '.join(selects)}) to {literal(copied)} (format parquet)"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.accuracy import count_pairs
-from benchmarks.bench_identity import differences
+from benchmarks.bench_identity import copies_of, differences
 from benchmarks.identity_steps import identity_models, split_at_linkage
 from benchmarks.measuring import Meter, Spent, StepFailedError, run_step
 from benchmarks.people import COLUMNS, PeopleError, parse_map, read_people
@@ -46,6 +46,24 @@ def test_pairs_counted_by_group_sizes_are_the_pairs_listed_one_by_one(
         found = count_pairs(connection, "labelled")
     assert found.precision == pytest.approx(len(both) / len(claimed) if claimed else 1)
     assert found.recall == pytest.approx(len(both) / len(true) if true else 1)
+
+
+def test_copies_of_people_are_other_people_with_the_same_companions(tmp_path: Path) -> None:
+    text = "id,first,last,email,born\n7,Ann,Oak,ann.oak@mail.test,1980-04-12\n7,Zoe,,z@x.test,\n"
+    mapping = "first_name=first last_name=last email=email birth_date=born"
+    people_of(tmp_path, text, mapping, truth="id")
+    copied = copies_of(tmp_path / "people.parquet", 2, tmp_path / "copies.parquet")
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "select first_name, last_name, email, birth_date::varchar, person_id"
+            f" from read_parquet('{copied}') order by all"
+        ).fetchall()
+    assert found == [
+        ("Ann", "Oak", "ann.oak@mail.test", "1980-04-12", "7#0"),
+        ("Apf", None, "a@x.test", None, "7#1"),
+        ("Boo", "Pbl", "boo.pbl@mail.test", "1980-04-13", "7#1"),
+        ("Zoe", None, "z@x.test", None, "7#0"),
+    ]
 
 
 @given(labels)

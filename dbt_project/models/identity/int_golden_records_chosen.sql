@@ -3,19 +3,22 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
-    meta={'replaces': {'key': 'customer_id', 'changed': 'int_customers_changed'}}
+    meta={'replaces': {'key': 'customer_key', 'changed': 'int_customers_changed'}}
 ) }}
 {% set changed = ref('int_customers_changed') %}
 
 with customers as (
-    -- a web visitor says nothing about a person
-    select distinct customer_id from {{ ref('int_customer_sources_resolved') }}
-    where record_key is not null {{ only_changed('customer_id', changed, conjunction='and') }}
+    select
+        customer_key,
+        any_value(customer_id) as customer_id
+    from {{ ref('int_records_assigned') }}
+    {{ only_changed('customer_key', changed) }}
+    group by customer_key
 ),
 
 survivors as (
     select * from {{ ref('int_golden_values_ranked') }}
-    where rank = 1 {{ only_changed('customer_id', changed, conjunction='and') }}
+    where rank = 1 {{ only_changed('customer_key', changed, conjunction='and') }}
 ),
 
 records as (
@@ -24,23 +27,23 @@ records as (
 
 names as (
     select
-        survivors.customer_id,
+        survivors.customer_key,
         records.first_name,
         records.last_name
     from survivors
-    inner join records on survivors.source_record_id = records.source_record_id
+    inner join records on survivors.record_key = records.record_key
     where survivors.field_group = 'name'
 ),
 
 addresses as (
     select
-        survivors.customer_id,
+        survivors.customer_key,
         records.street,
         records.city,
         records.postcode,
         records.country
     from survivors
-    inner join records on survivors.source_record_id = records.source_record_id
+    inner join records on survivors.record_key = records.record_key
     where survivors.field_group = 'address'
 ),
 
@@ -52,12 +55,13 @@ wide as (
         max(case when field_group = '{{ field_group }}' then source_record_id end)
             as {{ field_group }}_source_record_id,
         {% endfor %}
-        customer_id
+        customer_key
     from survivors
-    group by customer_id
+    group by customer_key
 )
 
 select
+    customers.customer_key,
     customers.customer_id,
     names.first_name,
     names.last_name,
@@ -80,6 +84,6 @@ select
     wide.company,
     wide.company_source_record_id
 from customers
-left join wide on customers.customer_id = wide.customer_id
-left join names on customers.customer_id = names.customer_id
-left join addresses on customers.customer_id = addresses.customer_id
+left join wide on customers.customer_key = wide.customer_key
+left join names on customers.customer_key = names.customer_key
+left join addresses on customers.customer_key = addresses.customer_key

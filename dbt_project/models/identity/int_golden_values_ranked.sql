@@ -3,7 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
-    meta={'replaces': {'key': 'customer_id', 'changed': 'int_customers_changed'}}
+    meta={'replaces': {'key': 'customer_key', 'changed': 'int_customers_changed'}}
 ) }}
 {% set changed = ref('int_customers_changed') %}
 
@@ -39,20 +39,19 @@ rule_lists as (
     group by field_group
 ),
 
--- the place by source_record_id is what ends every tie
 members as (
-    select
-        customer_id,
-        record_key,
-        row_number() over (partition by customer_id order by source_record_id asc) as place
-    from {{ ref('int_customer_sources_resolved') }}
-    where record_key is not null {{ only_changed('customer_id', changed, conjunction='and') }}
+    select * from {{ ref('int_records_assigned') }}
+    {{ only_changed('customer_key', changed) }}
 ),
 
+-- the place by source_record_id is what ends every tie
 records as (
     select
+        members.customer_key,
         members.customer_id,
-        members.place,
+        row_number() over (
+            partition by members.customer_key order by records.source_record_id asc
+        ) as place,
         records.*
     from {{ ref('int_records_normalised') }} as records
     inner join members on records.record_key = members.record_key
@@ -61,7 +60,9 @@ records as (
 -- one row per record and group of fields
 claims as (
     select
+        customer_key,
         customer_id,
+        record_key,
         source_record_id,
         source,
         place,
@@ -72,9 +73,11 @@ claims as (
 
 weighed_claims as (
     select
+        claims.customer_key,
         claims.customer_id,
         claims.field_group,
         claims.value,
+        claims.record_key,
         claims.source_record_id,
         claims.completeness,
         claims.place,
@@ -101,25 +104,27 @@ keyed_claims as (
 
 valued as (
     select
-        customer_id,
+        customer_key,
         field_group,
         value,
+        any_value(customer_id) as customer_id,
         count(*) as record_count,
+        min_by(record_key, claim_key) as record_key,
         min_by(source_record_id, claim_key) as source_record_id,
         min_by(priority, claim_key) as priority,
         min_by(age, claim_key) as age,
         max(completeness) as completeness
     from keyed_claims
-    group by customer_id, field_group, value
+    group by customer_key, field_group, value
 ),
 
 -- most groups of fields have one value, and nothing to rank
 contested as (
     select
-        customer_id,
+        customer_key,
         field_group
     from valued
-    group by customer_id, field_group
+    group by customer_key, field_group
     having count(*) > 1
 ),
 
@@ -129,7 +134,9 @@ contested_values as (
         verified_values.value is not null as is_verified
     from valued
     inner join contested
-        on valued.customer_id = contested.customer_id and valued.field_group = contested.field_group
+        on
+            valued.customer_key = contested.customer_key
+            and valued.field_group = contested.field_group
     left join verified_values
         on valued.field_group = verified_values.field_group and valued.value = verified_values.value
 ),
@@ -149,18 +156,20 @@ ranked_values as (
         {{ rival_scores('preference') }}
     from scored_values
     window preference as (
-        partition by customer_id, field_group
+        partition by customer_key, field_group
         order by {{ survivorship_order() }}, source_record_id asc
         rows between unbounded preceding and unbounded following
     )
 )
 
 select
+    customer_key,
     customer_id,
     field_group,
     value,
     rank,
     record_count,
+    record_key,
     source_record_id,
     {{ deciding_rule() }} as decided_by,
     is_verified
@@ -169,14 +178,16 @@ from ranked_values
 union all
 
 select
+    valued.customer_key,
     valued.customer_id,
     valued.field_group,
     valued.value,
     1 as rank,
     valued.record_count,
+    valued.record_key,
     valued.source_record_id,
     'only_value' as decided_by,
     null as is_verified
 from valued
 anti join contested
-    on valued.customer_id = contested.customer_id and valued.field_group = contested.field_group
+    on valued.customer_key = contested.customer_key and valued.field_group = contested.field_group

@@ -20,6 +20,7 @@ customers as (
 
 select
     clustered.record_key,
-    customers.customer_id
+    customers.customer_id,
+    {{ hash_of(['customers.customer_id']) }} as customer_key
 from clustered
 inner join customers on clustered.cluster_key = customers.cluster_key
