@@ -33,7 +33,7 @@ class Component:
     a cluster, None when all pairs have been compared. bare: profiles that are a name only.
     """
 
-    def __init__(self, members, cohesion, separated, accounts, cap=None, bare=frozenset()):
+    def __init__(self, members, cohesion, separated, accounts, *, cap=None, bare=frozenset()):
         self.cohesion = cohesion
         self.separated = separated
         self.accounts = accounts
@@ -190,8 +190,8 @@ def decide(members, pairs, links, separations, accounts, cap, bare=()):  # noqa:
             cohesion_of.get(name, {}),
             separated,
             accounts_of,
-            cap if len(profiles) > cap else None,
-            bare,
+            cap=cap if len(profiles) > cap else None,
+            bare=bare,
         )
         for weight, one, other, reason in component.merge(links_of[name]):
             yield name, one, other, component.cluster_of[one], weight, reason
@@ -259,7 +259,7 @@ def model(dbt, session):
         cap=session.sql("select coalesce(max(component_cap), 0) from contested").fetchall()[0][0],
         bare=[profile for _, profile, is_bare in members_contested if is_bare],
     )
-    # Through a file: Arrow and bound parameters import pandas, which takes longer than all the rest.
+    # Through a file: Arrow and bound parameters import pandas, which takes longer than the rest.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "decided.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
