@@ -20,10 +20,6 @@ with keys as (
     {% endif %}
 ),
 
-profiles as (
-    select * from {{ ref('int_profiles_formed') }}
-),
-
 blocks as (
     {{ blocks_compared('keys') }}
 ),
@@ -48,6 +44,18 @@ pairs_wanted as (
     where
         profile_key in (select profile_key from {{ rescored }})
         or other_profile_key in (select profile_key from {{ rescored }})
+    {% endif %}
+),
+
+profiles as (
+    select * from {{ ref('int_profiles_formed') }}
+    {% if increment() %}
+    -- or DuckDB, which cannot know how few pairs there will be, hashes all profiles twice
+    where profile_key in (
+        select profile_key from pairs_wanted
+        union
+        select other_profile_key from pairs_wanted
+    )
     {% endif %}
 ),
 

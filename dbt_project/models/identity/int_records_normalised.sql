@@ -10,8 +10,7 @@
 with unioned as (
     select
         *,
-        {{ hash_of(['source_record_id']) }} as record_key,
-        {{ values_hash() }} as values_hash
+        {{ hash_of(['source_record_id']) }} as record_key
     from {{ ref('int_records_unioned') }}
 ),
 
@@ -19,7 +18,8 @@ records as (
     select
         *,
         {{ phone_digits('phone') }} as phone_digits,
-        {{ normalise_email('email') }} as email_normalised
+        {{ normalise_email('email') }} as email_normalised,
+        {{ values_hash() }} as values_hash
     from unioned
     {{ only_changed('record_key', changed) }}
 ),
