@@ -68,7 +68,7 @@ class Record:
     """A record of a person. values: by column of SHOWN, only those it has.
 
     notes: by column, what is to be known of the value: "read from the e-mail", "household", "role".
-    is_alone: its evidence would not even match its own copy, or is a name that nothing matches.
+    is_alone: it says too little to be one with others of its profile, and the profile matches none.
     """
 
     source_record_id: str
@@ -336,14 +336,10 @@ def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> d
             records.*,
             shared_emails.status as email_status,
             shared_phones.status as phone_status,
-            coalesce(
-                profiles.is_weak or (profiles.is_bare and connected.profile_key is null), false
-            ) as is_alone
+            clustered.cluster_key = records.record_key as is_alone
         from identity.int_records_normalised as records
-        left join identity.int_profiles_formed as profiles
-            on records.profile_key = profiles.profile_key
-        left join identity.int_profiles_connected as connected
-            on records.profile_key = connected.profile_key
+        inner join identity.int_records_clustered as clustered
+            on records.record_key = clustered.record_key
         left join identity.int_values_shared as shared_emails
             on records.email_key = shared_emails.value_key and records.email is not null
         left join identity.int_values_shared as shared_phones

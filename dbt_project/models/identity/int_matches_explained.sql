@@ -133,12 +133,7 @@ copied_profiles as (
         {{ pattern('formed', 'formed') }} as pattern
     from {{ ref('int_profiles_formed') }} as formed
     inner join representatives on formed.profile_key = representatives.profile_key
-    left join {{ ref('int_profiles_connected') }} as connected
-        on formed.profile_key = connected.profile_key
-    where
-        not formed.is_weak
-        and (not formed.is_bare or connected.profile_key is not null)
-        and representatives.record_count > 1
+    where not formed.is_weak and representatives.record_count > 1
 ),
 
 links as (
@@ -166,6 +161,11 @@ links as (
         on
             copied_profiles.profile_key = records.profile_key
             and profiles.source_record_id <> records.source_record_id
+    -- a bare name that nothing matches does not hold its records together
+    inner join {{ ref('int_records_assigned') }} as assigned
+        on
+            {{ hash_of(['records.source_record_id']) }} = assigned.record_key
+            and profiles.customer_id = assigned.customer_id
 ),
 
 priors as (

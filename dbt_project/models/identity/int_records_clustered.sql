@@ -28,7 +28,8 @@ connected as (
 decided as (
     select
         profile_key,
-        cluster_key
+        cluster_key,
+        count(*) over (partition by cluster_key) = 1 as is_alone
     from {{ ref('int_merges_decided') }}
     where reason is null
 )
@@ -36,11 +37,13 @@ decided as (
 select
     records.record_key,
     records.profile_key,
-    coalesce(
-        decided.cluster_key,
-        connected.component_key,
-        if(doubtful_profiles.profile_key is null, records.profile_key, records.record_key)
-    ) as cluster_key
+    case
+        when
+            doubtful_profiles.profile_key is not null
+            and (connected.profile_key is null or decided.is_alone)
+            then records.record_key
+        else coalesce(decided.cluster_key, connected.component_key, records.profile_key)
+    end as cluster_key
 from records
 left join doubtful_profiles on records.profile_key = doubtful_profiles.profile_key
 left join connected on records.profile_key = connected.profile_key
