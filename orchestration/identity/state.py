@@ -32,6 +32,13 @@ _TABLES = {
     ),
 }
 
+# Marts that remember what no landing tells: what the releases before this one said. Each is made
+# from what the current release holds of it and from what is known today, so a run of the same day
+# makes the same table again.
+_REMEMBERED = {
+    "customer_source_history": ("source_record_id varchar, customer_id varchar, known_until date"),
+}
+
 _DECISION_COLUMNS = (
     "decision_id varchar, verdict varchar, source_record_id varchar,"
     " other_source_record_id varchar, decided_by varchar, decided_at timestamp, reason varchar"
@@ -40,10 +47,11 @@ _ROWS_PER_INSERT = 1000
 
 
 def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | None) -> None:
-    """Fill schema `state` with the crosswalk and the redirects of the current release.
+    """Fill schema `state` with what the current release knows: its ids, and what it remembers.
 
     connection: the working database. released: its `warehouse.duckdb`, or None before the first
     release, which leaves the tables empty. Web visitors are left out: they follow their account.
+    A release made before a mart existed remembers nothing of it.
     """
     if released is not None:
         connection.execute(f"attach {literal(released)} as current_release (read_only)")
@@ -51,7 +59,7 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
         # One transaction: a run killed in between must not leave the ids emptied.
         with transaction(connection):
             connection.execute("create schema if not exists state")
-            for table, columns in _TABLES.items():
+            for table, columns in (_TABLES | _REMEMBERED).items():
                 connection.execute(f"create or replace table state.{table} ({columns})")
             if released is not None:
                 connection.execute(
@@ -66,6 +74,13 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
                     " from current_release.marts.customer_redirects"
                 )
                 connection.execute(f"insert into state.customer_id_history {_history(connection)}")
+                for table in _REMEMBERED:
+                    if _is_released(connection, table):
+                        connection.execute(
+                            f"insert into state.{table} by name"
+                            f" select columns(c -> c in ({_remembered_columns(table)}))"
+                            f" from current_release.marts.{table}"
+                        )
     finally:
         if released is not None:
             connection.execute("detach current_release")
@@ -73,11 +88,7 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
 
 def _history(connection: duckdb.DuckDBPyConnection) -> str:
     """Query of the history of the attached release; one made before there was any gets its ids."""
-    known = connection.execute(
-        "select 1 from duckdb_tables() where database_name = 'current_release'"
-        " and schema_name = 'marts' and table_name = 'customer_id_history'"
-    ).fetchone()
-    if known:
+    if _is_released(connection, "customer_id_history"):
         return (
             "select customer_id, event, other_customer_id, release_number, occurred_on, reason"
             " from current_release.marts.customer_id_history"
@@ -91,6 +102,21 @@ def _history(connection: duckdb.DuckDBPyConnection) -> str:
         f" 'merged_into') as event, current_customer_id, {beginning}"
         " from current_release.marts.customer_redirects"
     )
+
+
+def _is_released(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(
+        connection.execute(
+            "select 1 from duckdb_tables() where database_name = 'current_release'"
+            f" and schema_name = 'marts' and table_name = {literal(table)}"
+        ).fetchone()
+    )
+
+
+def _remembered_columns(table: str) -> str:
+    """Names of the columns to copy, as literals; the release may have others, or lack one."""
+    names = [column.split()[0] for column in _REMEMBERED[table].split(", ")]
+    return ", ".join(literal(name) for name in names)
 
 
 def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:

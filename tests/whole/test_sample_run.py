@@ -46,19 +46,8 @@ def test_the_release_holds_every_mart_with_rows_as_parquet_too(
     sample: Installation, first_run: Outcome
 ) -> None:
     tables = {row[0] for row in sample.query("select table_name from duckdb_tables()")}
-    assert tables == {
-        "customer_consent",
-        "customer_purchases",
-        "customer_golden_values",
-        "customer_id_history",
-        "customer_matches",
-        "customer_redirects",
-        "customer_retention",
-        "customer_segments",
-        "customer_sources",
-        "customers",
-        "orders",
-    }
+    models = (PROJECT_ROOT / "dbt_project" / "models" / "marts").glob("*/*.*")
+    assert tables == {model.stem for model in models if model.suffix in (".sql", ".py")}
     for table in tables:
         parquet = sample.home / "current" / "parquet" / f"{table}.parquet"
         counted = duckdb.sql(f"select count(*) from read_parquet('{parquet}')").fetchone()

@@ -21,20 +21,7 @@ order_statuses as (
 ),
 
 exchange_rates as (
-    select
-        currency_code,
-        units_per_euro,
-        -- the first known rate also stands for the time before it
-        case
-            when row_number() over (partition by currency_code order by valid_from asc) = 1
-                then cast('1900-01-01' as date)
-            else valid_from
-        end as valid_from,
-        coalesce(
-            lead(valid_from) over (partition by currency_code order by valid_from asc),
-            cast('9999-12-31' as date)
-        ) as valid_until
-    from {{ ref('exchange_rates') }}
+    select * from {{ ref('int_exchange_rates_dated') }}
 ),
 
 sources as (
@@ -97,19 +84,14 @@ priced as (
         dated.*,
         sources.customer_id,
         dated.total_amount - coalesce(dated.refunded_amount, 0) as net_amount,
-        reporting_rates.units_per_euro / order_rates.units_per_euro as exchange_rate
+        exchange_rates.exchange_rate
     from dated
     left join sources on dated.source_record_id = sources.source_record_id
-    left join exchange_rates as order_rates
+    left join exchange_rates
         on
-            dated.currency_code = order_rates.currency_code
-            and dated.priced_on >= order_rates.valid_from
-            and dated.priced_on < order_rates.valid_until
-    left join exchange_rates as reporting_rates
-        on
-            reporting_rates.currency_code = '{{ var("reporting_currency") }}'
-            and dated.priced_on >= reporting_rates.valid_from
-            and dated.priced_on < reporting_rates.valid_until
+            dated.currency_code = exchange_rates.currency_code
+            and dated.priced_on >= exchange_rates.valid_from
+            and dated.priced_on < exchange_rates.valid_until
 )
 
 select
@@ -127,7 +109,7 @@ select
     refunded_amount,
     cast(net_amount as decimal(18, 4)) as net_amount,
     '{{ var("reporting_currency") }}' as reporting_currency_code,
-    cast(exchange_rate as double) as exchange_rate,
+    exchange_rate,
     cast(total_amount * exchange_rate as decimal(18, 4)) as reporting_total_amount,
     cast(net_amount * exchange_rate as decimal(18, 4)) as reporting_net_amount,
     line_count,
