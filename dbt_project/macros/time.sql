@@ -21,3 +21,13 @@
         )
     )))
 {%- endmacro %}
+
+{#- Whole calendar days from one date to another. -#}
+{% macro days_between(earlier, later) -%}
+    date_diff('day', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
+{#- A date so many days later. -#}
+{% macro plus_days(day, days) -%}
+    cast({{ day }} + {{ days }} as date)
+{%- endmacro %}
