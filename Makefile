@@ -80,6 +80,16 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
 
+bench-retention: .venv/dev ## orders of a file, predicted from CALIBRATION_END up to HOLDOUT_END: ORDERS= MAP= (LAYOUT= TIME_FORMAT= WINDOW_START= WINDOW_END= RETURN_DAYS= RETURN_STATUSES=)
+	@.venv/bin/python -m benchmarks.bench_retention --orders '$(ORDERS)' --map '$(MAP)' \
+	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') \
+	    $(if $(CALIBRATION_END),--calibration-end '$(CALIBRATION_END)') \
+	    $(if $(HOLDOUT_END),--holdout-end '$(HOLDOUT_END)') \
+	    $(if $(WINDOW_START),--window-start '$(WINDOW_START)') \
+	    $(if $(WINDOW_END),--window-end '$(WINDOW_END)') \
+	    $(if $(RETURN_DAYS),--return-days '$(RETURN_DAYS)') \
+	    $(if $(RETURN_STATUSES),--return-statuses '$(RETURN_STATUSES)')
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -114,4 +124,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up bench-retention lock clean
