@@ -8,7 +8,8 @@
 The first lands the file and builds the marts as of CALIBRATION_END, with the holdout for horizon of
 the churn probability; what came after that day is landed too, and unknown to the models. Prints the
 customers, the fits, and predictions beside what came. The second prints who came back within a
-window. LAYOUT=whitespace reads a file without header, whose columns are then c1, c2, ...
+window. Lines without customer or time are left out. LAYOUT=whitespace reads a file without header,
+whose columns are then c1, c2, ...
 """
 
 import argparse
@@ -142,6 +143,7 @@ def question_of(options: argparse.Namespace) -> Question:
             mapping,
             layout=options.layout,
             time_format=options.time_format,
+            required=("customer_id", "ordered_at"),
         ),
         as_of,
         holdout_end,
