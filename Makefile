@@ -67,6 +67,12 @@ sample: .venv/run ## generate the embedded sample anew (the same bytes)
 sources: .venv/run ## write docs/sources.md anew from the declared feeds
 	.venv/bin/python -m orchestration.landing.contract
 
+dictionary: .venv/run ## write docs/dictionary.md anew from the boards of the marts
+	.venv/bin/python -m orchestration.transform.dictionary
+
+metrics: .venv/run ## answer metrics from the release: METRICS="net_revenue purchases" BY=metric_time__month
+	@$(WAREHOUSE) metrics $(METRICS) $(if $(BY),--by $(BY)) $(if $(WHERE),--where '$(WHERE)')
+
 bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
 	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
 
@@ -114,4 +120,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up lock clean

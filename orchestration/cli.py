@@ -41,6 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
+    metrics = verbs.add_parser("metrics", help="list the metrics, or answer some from the release")
+    metrics.add_argument("metric", nargs="*", help="names; none lists all of them")
+    metrics.add_argument(
+        "--by", nargs="+", default=[], metavar="DIMENSION", help="for example metric_time__month"
+    )
+    metrics.add_argument(
+        "--where", help="for example \"{{ Dimension('order__channel') }} = 'pos'\""
+    )
+    metrics.add_argument(
+        "--order", nargs="+", default=[], metavar="COLUMN", help="-name: descending"
+    )
+    metrics.add_argument("--limit", type=int, help="most rows to show")
+    metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
+    metrics.set_defaults(action=_metrics)
     add_verbs(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
@@ -246,6 +260,47 @@ def _releases(settings: Settings, options: argparse.Namespace) -> int:  # noqa: 
     except ReleaseError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
+    console.print(table)
+    return 0
+
+
+def _metrics(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
+    from orchestration.transform.dbt import TransformError  # noqa: PLC0415
+    from orchestration.transform.metrics import (  # noqa: PLC0415
+        MetricError,
+        list_metrics,
+        query_metrics,
+    )
+
+    try:
+        if not options.metric:
+            listed = Table("metric", "what it says", "by", box=None)
+            for metric in list_metrics(settings):
+                listed.add_row(metric.name, metric.description, ", ".join(metric.dimensions))
+            console.print(listed)
+            return 0
+        release = current_release(settings)
+        if release is None:
+            console.print(f"Nothing is released in {settings.home} yet.", markup=False)
+            return 1
+        answer = query_metrics(
+            settings,
+            release.database,
+            options.metric,
+            group_by=options.by,
+            where=options.where,
+            order_by=options.order,
+            limit=options.limit,
+        )
+    except (MetricError, ReleaseError, TransformError) as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    if options.sql:
+        console.print(answer.sql, markup=False)
+    table = Table(*answer.columns, box=None)
+    for row in answer.rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     console.print(table)
     return 0
 

@@ -21,3 +21,9 @@
         )
     )))
 {%- endmacro %}
+
+{#- Rows (day) from the first day up to, and without, the end. -#}
+{% macro every_day(first_day, end) -%}
+    select cast(range as date) as day
+    from range(cast('{{ first_day }}' as timestamp), cast({{ end }} as timestamp), interval 1 day)
+{%- endmacro %}

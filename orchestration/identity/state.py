@@ -36,7 +36,11 @@ _TABLES = {
 # from what the current release holds of it and from what is known today, so a run of the same day
 # makes the same table again.
 _REMEMBERED = {
-    "customer_source_history": ("source_record_id varchar, customer_id varchar, known_until date"),
+    "customer_source_history": "source_record_id varchar, customer_id varchar, known_until date",
+    "customer_history": (
+        "customer_id varchar, field_group varchar, value varchar, source_record_id varchar,"
+        " known_from date, known_until date, ended_because varchar"
+    ),
 }
 
 _DECISION_COLUMNS = (
@@ -115,7 +119,7 @@ def _is_released(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
 
 def _remembered_columns(table: str) -> str:
     """Names of the columns to copy, as literals; the release may have others, or lack one."""
-    names = [column.split()[0] for column in _REMEMBERED[table].split(", ")]
+    names = [column.split()[0] for column in _REMEMBERED[table].split(",")]
     return ", ".join(literal(name) for name in names)
 
 

@@ -258,6 +258,26 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "marts.orders.order_key: 1 row against expect_key_to_be_unique",
         ),
         ("select 1", "EUR: staged 3 orders, total 195.5000, net 185.5000; published 4 orders,"),
+        ("select 1", "EUR: landed 195.5000 gross, 185.5000 net; published 295.5000 gross,"),
+        (
+            "update release_candidate.marts.order_lines set line_amount = line_amount * 100"
+            " where order_line_key = 'shop:1:2'",
+            "3 lines of 150.0000 staged, 3 of 4110.0000 published",
+        ),
+        (
+            "update release_candidate.marts.order_lines set order_key = 'shop:99'"
+            " where order_line_key = 'shop:1:1'",
+            "shop:99: 1 lines without their order",
+        ),
+        (
+            "update release_candidate.marts.customers set is_contactable_by_sms = true",
+            "Nobody is called contactable without having said yes.",
+        ),
+        (
+            "update release_candidate.marts.customer_history set value = 'someone@else.test'"
+            " where field_group = 'email'",
+            "What the history believes today is what the customer shows today.",
+        ),
         (
             "update release_candidate.marts.orders set net_amount = net_amount * 100"
             " where order_key = 'pos:R2'",
