@@ -65,14 +65,15 @@ def _table(node: Any) -> Iterator[str]:
 
 
 def _metrics(manifest: "Manifest") -> Iterator[str]:
-    yield "\n## metrics\n\n`warehouse metrics <name> --by <dimension>` answers them from the release.\n\n"
+    yield "\n## metrics\n\n`warehouse metrics <name> --by <dimension>` answers from the release.\n\n"
     yield "| metric | kind | meaning |\n|---|---|---|\n"
     for metric in _by_name(manifest.metrics.values()):
         yield f"| `{metric.name}` | {metric.type.value} | {_line(metric.description)} |\n"
 
 
 def _exposures(manifest: "Manifest") -> Iterator[str]:
-    yield "\n## who reads what\n\n| reader | kind | owner | tables | meaning |\n|---|---|---|---|---|\n"
+    yield "\n## who reads what\n\n| reader | kind | owner | tables | meaning |\n"
+    yield "|---|---|---|---|---|\n"
     for exposure in _by_name(manifest.exposures.values()):
         tables = ", ".join(sorted(f"`{ref.name}`" for ref in exposure.refs))
         yield (

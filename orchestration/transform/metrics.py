@@ -130,7 +130,7 @@ class _SqlWriter:
 
 
 def _engine(settings: Settings) -> "MetricFlowEngine":
-    """MetricFlow on the semantic models as they are now; parsing takes 0.5 s when nothing changed."""
+    """MetricFlow on the semantic models as they are now; 0.5 s when nothing has changed."""
     from metricflow.engine.metricflow_engine import MetricFlowEngine  # noqa: PLC0415 - 1 s
     from metricflow_semantics.model.dbt_manifest_parser import (  # noqa: PLC0415
         parse_manifest_from_dbt_generated_manifest,

@@ -43,6 +43,11 @@ redirects as (
     from {{ ref('customer_redirects') }}
 ),
 
+still_known as (
+    select * from before_today
+    where has_ended is not true
+),
+
 compared as (
     select
         coalesce(known.customer_id, believed.customer_id) as customer_id,
@@ -51,7 +56,7 @@ compared as (
         coalesce(known.source_record_id, believed.source_record_id) as source_record_id,
         coalesce(known.known_from, today.known_on) as known_from,
         case when believed.customer_id is null then today.known_on end as known_until
-    from (select * from before_today where has_ended is not true) as known
+    from still_known as known
     full join believed
         on
             known.customer_id = believed.customer_id
@@ -60,21 +65,26 @@ compared as (
     cross join today
 ),
 
+ending as (
+    select * from compared
+    where known_until is not null
+),
+
 ended_today as (
     select
-        compared.*,
+        ending.*,
         case
             when redirects.current_customer_id is not null then 'merged'
             when redirects.customer_id is not null then 'withdrawn'
             when believed.customer_id is not null then 'changed'
             else 'no_longer_known'
         end as ended_because
-    from (select * from compared where known_until is not null) as compared
-    left join redirects on compared.customer_id = redirects.customer_id
+    from ending
+    left join redirects on ending.customer_id = redirects.customer_id
     left join believed
         on
-            compared.customer_id = believed.customer_id
-            and compared.field_group = believed.field_group
+            ending.customer_id = believed.customer_id
+            and ending.field_group = believed.field_group
 ),
 
 spans as (
