@@ -65,7 +65,7 @@ def _table(node: Any) -> Iterator[str]:
 
 
 def _metrics(manifest: "Manifest") -> Iterator[str]:
-    yield "\n## metrics\n\n`warehouse metrics <name> --by <dimension>` answers from the release.\n\n"
+    yield "\n## metrics\n\n`warehouse metrics <name> --by <dimension>` answers them.\n\n"
     yield "| metric | kind | meaning |\n|---|---|---|\n"
     for metric in _by_name(manifest.metrics.values()):
         yield f"| `{metric.name}` | {metric.type.value} | {_line(metric.description)} |\n"
