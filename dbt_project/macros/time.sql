@@ -21,3 +21,8 @@
         )
     )))
 {%- endmacro %}
+
+{#- First day of the calendar month, UTC. -#}
+{% macro month_of(column) -%}
+    cast(date_trunc('month', {{ column }}) as date)
+{%- endmacro %}
