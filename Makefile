@@ -86,6 +86,11 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
 
+bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=lines MAP= POSITIVE= NEGATIVE=)
+	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
+	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
+	    $(if $(POSITIVE),--positive '$(POSITIVE)') $(if $(NEGATIVE),--negative '$(NEGATIVE)')
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -120,4 +125,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback lock clean

@@ -36,7 +36,8 @@ class MappedFile:
     """A file of one feed. mapping: our column to the file's; constants: our column to a text.
 
     layout: `csv` (with a header; Parquet is told by its name), `whitespace` (no header, columns
-    c1, c2, ... between blanks) or `lines` with a tab (no header, columns c1, c2, ...).
+    c1, c2, ... between blanks) or `lines` (no header, c1 is what stands before the last tab of a
+    line and c2 what stands after it).
     """
 
     feed: str
@@ -143,16 +144,18 @@ def write_feed(file: MappedFile, landing: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        _load_text(connection, file)
+        load_text(connection, file)
         cells = ", ".join(_cells(connection, feed, file))
         target = folder / f"{file.path.stem.split('.')[0]}.parquet"
         connection.execute(f"copy (select {cells} from file) to {literal(target)} (format parquet)")
 
 
-def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
+def load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
     """Load the file as table `file`, all text, numbered by `_number` as it stands."""
     if not file.path.is_file():
         raise MappedFileError(f"There is no file {file.path}.")
+    if not file.path.stat().st_size:
+        raise MappedFileError(f"{file.path} is empty.")
     path = literal(file.path)
     if file.layout == "whitespace":
         query = (
@@ -170,9 +173,11 @@ def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
         source = f"read_parquet({path})"
     elif file.layout == "lines":
         source = (
-            f"(select string_split(line, chr(9))[1] as c1, string_split(line, chr(9))[2] as c2"
+            "(select if(has_tab, left(line, length(line) - length(last) - 1), line) as c1,"
+            " if(has_tab, last, null) as c2 from (select line, contains(line, chr(9)) as has_tab,"
+            " string_split(line, chr(9))[-1] as last"
             f" from read_csv({path}, columns = {{'line': 'varchar'}}, header = false,"
-            " delim = '\\0', quote = '', escape = '') where trim(line) <> '')"
+            " delim = '\\0', quote = '', escape = '') where trim(line) <> ''))"
         )
     else:
         source = f"read_csv({path}, header = true, all_varchar = true)"

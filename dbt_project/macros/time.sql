@@ -27,3 +27,8 @@
     select cast(range as date) as day
     from range(cast('{{ first_day }}' as timestamp), cast({{ end }} as timestamp), interval 1 day)
 {%- endmacro %}
+
+{#- First day of the calendar month, UTC. -#}
+{% macro month_of(column) -%}
+    cast(date_trunc('month', {{ column }}) as date)
+{%- endmacro %}

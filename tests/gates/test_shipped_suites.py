@@ -338,6 +338,53 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             " values ('cus_ghost', 'withdrawn', null, 1, '2026-03-01', 'all records are gone')",
             "An id that ended redirects, and an id that redirects has ended.",
         ),
+        (
+            "delete from release_candidate.marts.tickets where ticket_key = 'support:T1'",
+            "support:T1 is on one side only",
+        ),
+        ("select 1", "0 tickets, 0 open, 1 responses; summed 1, 1, 1"),
+        (
+            "update release_candidate.marts.surveys set nps_category = 'detractor'",
+            "surveys:Q1: 9 is detractor",
+        ),
+        (
+            "update release_candidate.marts.surveys set sentiment = 'neutral'",
+            "What could not be rated is unknown, never neutral.",
+        ),
+        (
+            "update release_candidate.marts.feedback_scores set promoter_count = 0",
+            "The score is the promoters less the detractors, in per cent of all three.",
+        ),
+        (
+            "update release_candidate.marts.customer_feedback set nps_score = 3"
+            " where nps_score = 9",
+            "has 3 instead of 9",
+        ),
+        ("select 1", "said: 1 responses, 1 and 1 scores, 1 comments; summed: 1, 1, 2, 0"),
+        (
+            "update release_candidate.marts.customer_feedback set purchase_count = 77",
+            "What stands beside the words are the deeds that the segments know.",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set mail_sent_count = 0",
+            "sent: 1 staged, 0 of customers, 0 of nobody",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set web_event_count = 5"
+            " where web_event_count > 0",
+            "2 staged, 5 of customers, 1 of nobody",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set ticket_count = 1,"
+            " recent_ticket_count = 2 where ticket_count = 1",
+            "A part is never more than the whole, and nothing sent has no ratio.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_feedback_themes"
+            " values ('cus_ghost', 'gossip', 1, 0, 0, '2026-02-01', 1)",
+            "gossip is no theme of the seed",
+        ),
+        ("select 1", "cus_ghost, gossip"),
     ],
 }
 
