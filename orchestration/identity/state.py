@@ -37,6 +37,10 @@ _TABLES = {
 # makes the same table again.
 _REMEMBERED = {
     "customer_source_history": ("source_record_id varchar, customer_id varchar, known_until date"),
+    "customer_segment_memberships": (
+        "customer_id varchar, segment varchar, entered_on date, left_on date,"
+        " entered_reason varchar, left_reason varchar"
+    ),
 }
 
 _DECISION_COLUMNS = (
