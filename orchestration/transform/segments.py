@@ -19,7 +19,7 @@ import duckdb
 import yaml
 
 from orchestration.settings import PROJECT_ROOT
-from orchestration.sql import literal, quoted
+from orchestration.sql import quoted
 
 REFERENCE = PROJECT_ROOT / "seeds" / "reference"
 RULES_FILE = REFERENCE / "segment_rules.csv"
