@@ -38,6 +38,9 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
+segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
+	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
+
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
@@ -90,6 +93,10 @@ bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=line
 	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
 	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
 	    $(if $(POSITIVE),--positive '$(POSITIVE)') $(if $(NEGATIVE),--negative '$(NEGATIVE)')
+bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. ordered_at=.. total_amount=.." (AS_OF= RULES= SEGMENT=)
+	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
+	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
+	    $(if $(SEGMENT),--segment '$(SEGMENT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)')
 
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
@@ -125,4 +132,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm lock clean

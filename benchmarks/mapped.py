@@ -70,11 +70,13 @@ def build_marts(
     as_of: date,
     models: Sequence[str],
     variables: Mapping[str, object] | None = None,
+    seeds: Mapping[str, Path] | None = None,
     memory_limit: str = "8GiB",
 ) -> Settings:
     """Land the files in a fresh folder and build the named marts with all that they read.
 
-    variables: of dbt, instead of those in dbt_project.yml. Returns the installation; its working
+    variables: of dbt, instead of those in dbt_project.yml. seeds: name of a seed to a CSV whose
+    rows take the place of its own. Returns the installation; its working
     database and its candidate hold the tables. Raises MappedFileError for a file that cannot be
     used or a line that does not land.
     """
@@ -99,10 +101,24 @@ def build_marts(
         load_steward_decisions(connection, settings.decisions)
     manifest = parse(settings)
     build(settings, manifest, "staging", variables=variables)
+    _replace_seeds(settings, seeds or {})
     build(settings, manifest, "identity", variables=variables)
     settings.candidate_database.unlink(missing_ok=True)
     build(settings, manifest, "marts", list(_with_parents(manifest, models)), variables=variables)
     return settings
+
+
+def _replace_seeds(settings: Settings, seeds: Mapping[str, Path]) -> None:
+    with duckdb.connect(str(settings.working_database)) as connection:
+        for seed, path in seeds.items():
+            try:
+                connection.execute(f"delete from reference.{quoted(seed)}")
+                connection.execute(
+                    f"insert into reference.{quoted(seed)} by name"
+                    f" from read_csv({literal(path)}, header = true, all_varchar = true)"
+                )
+            except duckdb.Error as error:
+                raise MappedFileError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _with_parents(manifest: "Manifest", models: Sequence[str]) -> set[str]:

@@ -41,6 +41,10 @@ _REMEMBERED = {
         "customer_id varchar, field_group varchar, value varchar, source_record_id varchar,"
         " known_from date, known_until date, ended_because varchar"
     ),
+    "customer_segment_memberships": (
+        "customer_id varchar, segment varchar, entered_on date, left_on date,"
+        " entered_reason varchar, left_reason varchar"
+    ),
 }
 
 _DECISION_COLUMNS = (
