@@ -66,7 +66,8 @@
     less the share of those before. So the credits of an order add up to its amount, to the last
     decimal and for refunds as well, whatever the weights. -#}
 {% macro credited_amount(amount) -%}
-    {%- set units = "cast(abs(" ~ amount ~ ") * 10000 as hugeint)" -%}
+    {%- set units = "cast(cast(abs(" ~ amount ~ ") as decimal(28, 4)) * cast(10000 as decimal(5, 0))"
+        ~ " as hugeint)" -%}
     cast(
         cast(
             (

@@ -81,8 +81,31 @@
         and coalesce(events.anonymous_id, events.account_id) is not null
 {%- endmacro %}
 
-{#- What is known of a group of events; all of it can be merged. `arg_min` and `arg_max` skip nulls,
-    so what must come from the first event itself is taken as one struct. -#}
+{#- The value of the earliest and the latest row of a group that has one; of two at one instant the
+    smaller id is the earlier. -#}
+{% macro earliest(value, at, id) -%}
+    arg_min({{ value }}, {'at': {{ at }}, 'id': {{ id }}}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{% macro latest(value, at, id) -%}
+    arg_max({{ value }}, {'at': {{ at }}, 'id': {{ id }}}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{#- One value of several that were taken from one row together. -#}
+{% macro field(taken, name) -%}
+    struct_extract({{ taken }}, '{{ name }}')
+{%- endmacro %}
+
+{#- The utm tags of the first row with any, taken together. -#}
+{% macro earliest_campaign(at, id) -%}
+    arg_min(
+        {'source': utm_source, 'medium': utm_medium, 'name': utm_campaign},
+        {'at': {{ at }}, 'id': {{ id }}}
+    ) filter (where coalesce(utm_source, utm_medium, utm_campaign) is not null)
+{%- endmacro %}
+
+{#- What is known of a group of events; all of it can be merged. What must come from the first event
+    itself, null or not, is taken from it together. -#}
 {% macro fragment_columns() -%}
     min(occurred_at) as first_event_at,
     max(occurred_at) as last_event_at,
@@ -91,18 +114,13 @@
          {%- for mark in session_marks() %}, '{{ mark.name }}': {{ mark.value }}{% endfor -%}},
         {'at': occurred_at, 'id': event_id}
     ) as first_event,
-    arg_min(
-        {'source': utm_source, 'medium': utm_medium, 'name': utm_campaign},
-        {'at': occurred_at, 'id': event_id}
-    ) filter (where coalesce(utm_source, utm_medium, utm_campaign) is not null) as first_campaign,
+    {{ earliest_campaign('occurred_at', 'event_id') }} as first_campaign,
     {%- for mark in session_marks() %}
     min({{ mark.value }}) as lowest_{{ mark.name }},
     max({{ mark.value }}) as highest_{{ mark.name }},
     {%- endfor %}
-    arg_max(account_id, {'at': occurred_at, 'id': event_id})
-        filter (where account_id is not null) as account_id,
-    arg_max(order_id, {'at': occurred_at, 'id': event_id})
-        filter (where order_id is not null) as last_order_id,
+    {{ latest('account_id', 'occurred_at', 'event_id') }} as account_id,
+    {{ latest('order_id', 'occurred_at', 'event_id') }} as last_order_id,
     max(case when kind = 'cart' then occurred_at end) as last_carted_at,
     count(*) as event_count,
     count(*) filter (where kind = 'page') as page_view_count,
@@ -124,8 +142,45 @@
             lowest_{{ mark.name }} is null
             or (
                 lowest_{{ mark.name }} = highest_{{ mark.name }}
-                and first_event.{{ mark.name }} is not null
+                and {{ field('first_event', mark.name) }} is not null
             )
+        )
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- What was known of each mark before a row, since the last pause: columns known_<mark>. -#}
+{% macro known_marks(partition, order) -%}
+    {%- for mark in session_marks() -%},
+        last_value({{ mark.value }} ignore nulls) over (
+            partition by {{ partition }}
+            order by {{ order }}
+            rows between unbounded preceding and 1 preceding
+        ) as known_{{ mark.name }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Whether a row has another value of a mark than was known, or one where none was known. -#}
+{% macro is_marked_anew() -%}
+    (
+        false
+        {%- for mark in session_marks() %}
+        or ({{ mark.value }} is not null and {{ mark.value }} is distinct from known_{{ mark.name }})
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- Whether a mark starts another session: as above, but a first value only where that counts. -#}
+{% macro is_cut_by_mark() -%}
+    (
+        false
+        {%- for mark in session_marks() %}
+        or (
+            {{ mark.value }} is not null
+            and {{ mark.value }} is distinct from known_{{ mark.name }}
+            {%- if not mark.after_none %}
+            and known_{{ mark.name }} is not null
+            {%- endif %}
         )
         {%- endfor %}
     )
@@ -133,18 +188,16 @@
 
 {#- Fragments of one session merged. -#}
 {% macro session_columns() -%}
-    {%- set place = "{'at': first_event_at, 'id': first_event_id}" -%}
+    {%- set at, id = 'first_event_at', 'first_event_id' -%}
     min(first_event_at) as started_at,
     max(last_event_at) as ended_at,
     arg_min(
         {'event_id': first_event_id, 'landing_page_url': landing_page_url, 'referrer': referrer},
-        {{ place }}
+        {'at': first_event_at, 'id': first_event_id}
     ) as first_fragment,
-    arg_min(
-        {'source': utm_source, 'medium': utm_medium, 'name': utm_campaign}, {{ place }}
-    ) filter (where coalesce(utm_source, utm_medium, utm_campaign) is not null) as first_campaign,
-    arg_max(account_id, {{ place }}) filter (where account_id is not null) as account_id,
-    arg_max(last_order_id, {{ place }}) filter (where last_order_id is not null) as last_order_id,
+    {{ earliest_campaign(at, id) }} as first_campaign,
+    {{ latest('account_id', at, id) }} as account_id,
+    {{ latest('last_order_id', at, id) }} as last_order_id,
     max(last_carted_at) as last_carted_at,
     {%- for counted in [
         'event', 'page_view', 'search', 'product_view', 'cart', 'checkout', 'login', 'order',

@@ -1,5 +1,5 @@
 -- Grain: one row per UTC day whose web events are not those of the last build.
--- A day that has lost all its events is here too, with a count of 0; outside an increment every day is.
+-- A day without any event left counts 0. Outside an increment every day is here.
 with counted as (
     select
         cast(occurred_at as date) as event_date,

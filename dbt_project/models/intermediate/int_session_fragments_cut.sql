@@ -5,7 +5,6 @@
     incremental_strategy='replace_changed',
     meta={'replaces': {'key': 'event_date', 'changed': 'int_event_days_changed'}},
 ) }}
-{% set marks = session_marks() %}
 
 with events as (
     {{ events_of_visitors() }}
@@ -43,12 +42,11 @@ events_of_busy_days as (
 followed as (
     select
         *,
-        lag(occurred_at) over in_day as previous_at
+        lag(occurred_at) over (
+            partition by visitor_id, event_date
+            order by occurred_at asc, event_id asc
+        ) as previous_at
     from events_of_busy_days
-    window in_day as (
-        partition by visitor_id, event_date
-        order by occurred_at asc, event_id asc
-    )
 ),
 
 paused as (
@@ -64,28 +62,14 @@ paused as (
 
 remembered as (
     select
-        *
-        {%- for mark in marks %},
-        last_value({{ mark.value }} ignore nulls) over before_it as known_{{ mark.name }}
-        {%- endfor %}
+        *{{ known_marks('visitor_id, event_date, stretch_number', 'occurred_at, event_id') }}
     from paused
-    {%- if marks %}
-    window before_it as (
-        partition by visitor_id, event_date, stretch_number
-        order by occurred_at asc, event_id asc
-        rows between unbounded preceding and 1 preceding
-    )
-    {%- endif %}
 ),
 
 marked as (
     select
         *,
-        count(case when false
-            {%- for mark in marks %}
-            or ({{ mark.value }} is not null and {{ mark.value }} is distinct from known_{{ mark.name }})
-            {%- endfor %} then 1 end
-        ) over (
+        count(case when {{ is_marked_anew() }} then 1 end) over (
             partition by visitor_id, event_date
             order by occurred_at asc, event_id asc
             rows between unbounded preceding and current row
@@ -113,14 +97,14 @@ select
     visitor_id,
     event_date,
     first_event_at,
-    first_event.event_id as first_event_id,
+    {{ field('first_event', 'event_id') }} as first_event_id,
     last_event_at,
     account_id,
-    first_event.page_url as landing_page_url,
-    first_event.referrer as referrer,
-    first_campaign.source as utm_source,
-    first_campaign.medium as utm_medium,
-    first_campaign.name as utm_campaign,
+    {{ field('first_event', 'page_url') }} as landing_page_url,
+    {{ field('first_event', 'referrer') }} as referrer,
+    {{ field('first_campaign', 'source') }} as utm_source,
+    {{ field('first_campaign', 'medium') }} as utm_medium,
+    {{ field('first_campaign', 'name') }} as utm_campaign,
     last_order_id,
     last_carted_at,
     event_count,

@@ -1,5 +1,5 @@
 -- Grain: one row per session of a visitor who logged in or ordered at some time.
--- A login speaks for its session and the later ones; the first one also for the sessions shortly before.
+-- A login speaks for its session and later ones, the first one also for sessions shortly before.
 with sessions as (
     select
         session_key,
@@ -33,7 +33,7 @@ first_shown as (
     select
         visitor_id,
         min(started_at) as first_shown_at,
-        arg_min(shown_record_id, {'at': started_at, 'id': first_event_id}) as first_record_id
+        {{ earliest('shown_record_id', 'started_at', 'first_event_id') }} as first_record_id
     from shown
     where shown_record_id is not null
     group by visitor_id
@@ -51,6 +51,15 @@ carried as (
         ) as earlier_record_id
     from shown
     inner join first_shown on shown.visitor_id = first_shown.visitor_id
+),
+
+dated as (
+    select
+        *,
+        {{ var('stitch_backwards_days') }} > 0
+        and started_at >= first_shown_at - {{ interval_of('stitch_backwards_days', 'days') }}
+            as is_shortly_before
+    from carried
 )
 
 select
@@ -58,15 +67,13 @@ select
     case
         when shown_record_id is not null then shown_record_id
         when earlier_record_id is not null then earlier_record_id
-        when started_at >= first_shown_at - {{ interval_of('stitch_backwards_days', 'days') }}
-            and {{ var('stitch_backwards_days') }} > 0 then first_record_id
+        when is_shortly_before then first_record_id
     end as source_record_id,
     case
         when account_id is not null then 'login'
         when shown_record_id is not null then 'order'
         when earlier_record_id is not null then 'later_session'
-        when started_at >= first_shown_at - {{ interval_of('stitch_backwards_days', 'days') }}
-            and {{ var('stitch_backwards_days') }} > 0 then 'backwards'
+        when is_shortly_before then 'backwards'
         else 'none'
     end as stitched_by
-from carried
+from dated

@@ -1,5 +1,5 @@
 -- Grain: one row per purchase up to the as-of day, model and touch with a share in it.
--- The credits of an order add up to its net amount exactly; without a touch the order has them itself.
+-- The credits of an order add up to its net amount; without a touch the order has them itself.
 with touches as (
     select * from {{ ref('int_touches_weighed') }}
 ),

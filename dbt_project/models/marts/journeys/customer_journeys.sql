@@ -1,4 +1,4 @@
--- Grain: one row per customer and journey: the touches up to a purchase, or those since the last one.
+-- Grain: one row per customer and journey: the touches up to a purchase, or since the last one.
 -- A purchase without any touch before it is a journey too, and begins when it ends.
 with touchpoints as (
     select * from {{ ref('touchpoints') }}
@@ -16,17 +16,18 @@ carts as (
 compared as (
     select
         *,
-        channel is distinct from lag(channel) over (
+        lag(channel) over (
             partition by customer_id, journey_number
             order by position asc
-        ) as is_step
+        ) as previous_channel
     from touchpoints
 ),
 
 stepped as (
     select
         *,
-        count(case when is_step then 1 end) over (
+        coalesce(channel <> previous_channel, true) as is_step,
+        count(case when coalesce(channel <> previous_channel, true) then 1 end) over (
             partition by customer_id, journey_number
             order by position asc
             rows between unbounded preceding and current row
