@@ -97,6 +97,16 @@ bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. order
 	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
 	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
 	    $(if $(SEGMENT),--segment '$(SEGMENT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)')
+bench-sessions: .venv/dev ## sessions of a file: EVENTS= MAP= (GAP_MINUTES= MIDNIGHT=1 ZONE= CAMPAIGN=1 ACCOUNT=1)
+	@.venv/bin/python -m benchmarks.bench_sessions $(events_file) \
+	    $(if $(GAP_MINUTES),--gap-minutes '$(GAP_MINUTES)') $(if $(ZONE),--zone '$(ZONE)') \
+	    $(if $(MIDNIGHT),--midnight) $(if $(CAMPAIGN),--campaign) $(if $(ACCOUNT),--account)
+
+bench-funnel: .venv/dev ## a funnel over a file: EVENTS= MAP= STEPS="placed completed returned"
+	@.venv/bin/python -m benchmarks.bench_funnel $(events_file) $(if $(STEPS),--steps '$(STEPS)')
+
+events_file = $(if $(EVENTS),--events '$(EVENTS)') $(if $(MAP),--map '$(MAP)') \
+    $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') $(if $(AS_OF),--as-of '$(AS_OF)')
 
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
@@ -132,4 +142,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel lock clean

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 # Tried in this order; the first that reads every value of the column is taken.
-TIME_FORMATS = ("%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d%H%M%S")
+TIME_FORMATS = (
+    *("%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S"),
+    *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
+    "%Y%m%d%H%M%S",
+)
+# Digits of a Unix time, and microseconds in one unit of it; tried before the formats.
+UNIX_TIMES = {10: 1_000_000, 13: 1_000, 16: 1}
 
 
 class MappedFileError(Exception):
@@ -235,22 +241,30 @@ def _cells(connection: duckdb.DuckDBPyConnection, feed: Feed, file: MappedFile) 
 
 def _time(connection: duckdb.DuckDBPyConnection, text: str, column: str, file: MappedFile) -> str:
     """SQL of the ISO text of a time column. Raises MappedFileError when no format reads it all."""
-    formats: list[str | None] = [file.time_format or None]
-    formats += [] if file.time_format else TIME_FORMATS
-    for time_format in formats:
-        read = (
-            f"try_strptime({text}, {literal(time_format)})"
-            if time_format
-            else f"try_cast({text} as timestamptz)"
-        )
-        unread = connection.execute(
-            f"select {text} from file where {text} is not null and {read} is null limit 1"
-        ).fetchone()
+    if file.time_format:
+        reads = [f"try_strptime({text}, {literal(file.time_format)})"]
+    else:
+        reads = [f"try_cast({text} as timestamptz)"]
+        reads += [
+            f"make_timestamp({microseconds}"
+            f" * try_cast(case when length({text}) = {digits} then {text} end as bigint))"
+            for digits, microseconds in UNIX_TIMES.items()
+        ]
+        reads += [f"try_strptime({text}, {literal(time_format)})" for time_format in TIME_FORMATS]
+    for read in reads:
+        try:
+            unread = connection.execute(
+                f"select {text} from file where {text} is not null and {read} is null limit 1"
+            ).fetchone()
+        except duckdb.Error as error:
+            raise MappedFileError(
+                f"TIME_FORMAT is {file.time_format!r}, which is no format: {_first_line(error)}"
+            ) from error
         if unread is None:
-            return f"strftime({read}, '%Y-%m-%dT%H:%M:%SZ')"
+            return f"strftime({read}, '%Y-%m-%dT%H:%M:%S.%fZ')"
     raise MappedFileError(
         f"{file.path}, column {file.mapping[column]!r}: {unread[0] if unread else ''!r} is no time"
-        f" that {file.time_format or 'ISO 8601 or ' + ', '.join(TIME_FORMATS)} reads; say"
+        f" that {file.time_format or 'ISO 8601, Unix or ' + ', '.join(TIME_FORMATS)} reads; say"
         " TIME_FORMAT='%d/%m/%Y', for example."
     )
 
