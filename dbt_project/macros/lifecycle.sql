@@ -38,3 +38,51 @@
         end as bigint
     )
 {%- endmacro %}
+
+{#- Linearly interpolated median, null without values. -#}
+{% macro median_of(value) -%}
+    quantile_cont(cast({{ value }} as double), 0.5)
+{%- endmacro %}
+
+{#- First day of the calendar period that a date or time lies in; weeks begin on Monday. -#}
+{% macro period_start(period, column) -%}
+    {%- if period not in ['day', 'week', 'month', 'quarter', 'year'] -%}
+        {{ exceptions.raise_compiler_error(
+            "cohort_period is '" ~ period ~ "'; it can be day, week, month, quarter or year.") }}
+    {%- endif -%}
+    cast(date_trunc('{{ period }}', {{ column }}) as date)
+{%- endmacro %}
+
+{#- Calendar periods from one period's first day to another's. -#}
+{% macro periods_between(period, earlier, later) -%}
+    date_diff('{{ period }}', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
+{#- First day of the period so many periods later. -#}
+{% macro plus_periods(period, start, periods) -%}
+    cast({{ start }} + {{ periods }} * interval 1 {{ period }} as date)
+{%- endmacro %}
+
+{#- A relation with one column `number`: the whole numbers from 0 up to a scalar query's value. -#}
+{% macro numbers_up_to(highest) -%}
+    (select unnest(range(0, {{ highest }} + 1)) as number)
+{%- endmacro %}
+
+{#- Months since the year 0, so that the month before January is one less. -#}
+{% macro month_number(day) -%}
+    (12 * year({{ day }}) + month({{ day }}) - 1)
+{%- endmacro %}
+
+{#- First day of a month given by its number. -#}
+{% macro month_of_number(number) -%}
+    make_date({{ number }} // 12, {{ number }} % 12 + 1, 1)
+{%- endmacro %}
+
+{#- Number of the last month whose end is on the given day or before it; the month of the as-of day
+    ends with that day. -#}
+{% macro last_month_ended_by(day) -%}
+    case
+        when {{ day }} >= {{ as_of_date() }} then {{ month_number(as_of_date()) }}
+        else {{ month_number(plus_days(day, 1)) }} - 1
+    end
+{%- endmacro %}

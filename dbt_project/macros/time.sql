@@ -32,3 +32,13 @@
 {% macro month_of(column) -%}
     cast(date_trunc('month', {{ column }}) as date)
 {%- endmacro %}
+
+{#- Whole calendar days from one date to another. -#}
+{% macro days_between(earlier, later) -%}
+    date_diff('day', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
+{#- A date so many days later. -#}
+{% macro plus_days(day, days) -%}
+    cast({{ day }} + {{ days }} as date)
+{%- endmacro %}

@@ -8,6 +8,14 @@ purchases as (
     select * from {{ ref('customer_purchases') }}
 ),
 
+rhythms as (
+    select * from {{ ref('int_purchase_rhythms_measured') }}
+),
+
+predictions as (
+    select * from {{ ref('int_purchases_expected') }}
+),
+
 thresholds as (
     select
         max(case when threshold = 'active' then days end) as active_days,
@@ -49,15 +57,28 @@ flagged as (
 )
 
 select
-    customer_id,
-    has_bought_recently and not has_come_back as is_active,
-    purchase_count > 0 and not has_bought_recently and not is_lapsed as is_at_risk,
-    is_lapsed,
-    has_bought_recently and has_come_back as is_reactivated,
-    purchase_count,
-    first_purchased_at,
-    last_purchased_at,
-    days_since_last_purchase,
-    last_gap_days,
+    flagged.customer_id,
+    flagged.has_bought_recently and not flagged.has_come_back as is_active,
+    flagged.purchase_count > 0 and not flagged.has_bought_recently and not flagged.is_lapsed
+        as is_at_risk,
+    flagged.is_lapsed,
+    flagged.has_bought_recently and flagged.has_come_back as is_reactivated,
+    flagged.purchase_count,
+    flagged.first_purchased_at,
+    flagged.last_purchased_at,
+    flagged.days_since_last_purchase,
+    flagged.last_gap_days,
+    rhythms.expected_gap_days,
+    rhythms.overdue_days,
+    coalesce(rhythms.overdue_days > 0, false) as is_overdue,
+    predictions.alive_probability,
+    predictions.churn_probability,
+    predictions.churn_horizon_days,
+    predictions.expected_purchases_90_days,
+    predictions.expected_purchases_180_days,
+    predictions.expected_purchases_365_days,
+    predictions.prediction_method,
     {{ as_of_date() }} as as_of_date
 from flagged
+left join rhythms on flagged.customer_id = rhythms.customer_id
+left join predictions on flagged.customer_id = predictions.customer_id
