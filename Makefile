@@ -80,6 +80,11 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
 
+bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 (ORDERS= EVENTS= INCREMENT=0.01)
+	@.venv/bin/python -m benchmarks.bench_marts --customers '$(or $(CUSTOMERS),1000000)' \
+	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
+	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(KEEP),--keep)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -114,4 +119,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up bench-marts lock clean
