@@ -12,14 +12,6 @@
     )
 {%- endmacro %}
 
-{#- Whole seconds from one instant to another, rounded down; null when it would be negative. -#}
-{% macro seconds_between(earlier, later) -%}
-    case
-        when {{ later }} >= {{ earlier }}
-            then cast((epoch_us({{ later }}) - epoch_us({{ earlier }})) // 1000000 as bigint)
-    end
-{%- endmacro %}
-
 {#- Means and medians of exact numbers, so that no order of rows shows in the last bit. -#}
 {% macro mean_of(column) -%}
     round(cast(sum({{ column }}) as double) / count({{ column }}), 6)

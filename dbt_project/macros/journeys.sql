@@ -8,11 +8,6 @@
     )
 {%- endmacro %}
 
-{#- Whole seconds from one timestamp to a later one. -#}
-{% macro seconds_between(earlier, later) -%}
-    (epoch_us({{ later }}) - epoch_us({{ earlier }})) // 1000000
-{%- endmacro %}
-
 {#- An interval of a variable's number of units; refuses what is no number or below 0. -#}
 {% macro interval_of(variable, unit) -%}
     {%- set amount = var(variable) -%}

@@ -39,11 +39,6 @@
     )
 {%- endmacro %}
 
-{#- Linearly interpolated median, null without values. -#}
-{% macro median_of(value) -%}
-    quantile_cont(cast({{ value }} as double), 0.5)
-{%- endmacro %}
-
 {#- First day of the calendar period that a date or time lies in; weeks begin on Monday. -#}
 {% macro period_start(period, column) -%}
     {%- if period not in ['day', 'week', 'month', 'quarter', 'year'] -%}

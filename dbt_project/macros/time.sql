@@ -42,3 +42,11 @@
 {% macro plus_days(day, days) -%}
     cast({{ day }} + {{ days }} as date)
 {%- endmacro %}
+
+{#- Whole seconds from one instant to another, rounded down; null when it would be negative. -#}
+{% macro seconds_between(earlier, later) -%}
+    case
+        when {{ later }} >= {{ earlier }}
+            then cast((epoch_us({{ later }}) - epoch_us({{ earlier }})) // 1000000 as bigint)
+    end
+{%- endmacro %}
