@@ -38,6 +38,9 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
+segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
+	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
+
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
@@ -67,6 +70,12 @@ sample: .venv/run ## generate the embedded sample anew (the same bytes)
 sources: .venv/run ## write docs/sources.md anew from the declared feeds
 	.venv/bin/python -m orchestration.landing.contract
 
+dictionary: .venv/run ## write docs/dictionary.md anew from the boards of the marts
+	.venv/bin/python -m orchestration.transform.dictionary
+
+metrics: .venv/run ## answer metrics from the release: METRICS="net_revenue purchases" BY=metric_time__month
+	@$(WAREHOUSE) metrics $(METRICS) $(if $(BY),--by $(BY)) $(if $(WHERE),--where '$(WHERE)')
+
 bench-run: .venv/run ## the whole run against the same SQL bare: SIZE=1000000 records
 	.venv/bin/python benchmarks/bench_run.py --records $(or $(SIZE),1000000)
 
@@ -89,6 +98,29 @@ bench-retention: .venv/dev ## orders of a file, predicted from CALIBRATION_END u
 	    $(if $(WINDOW_END),--window-end '$(WINDOW_END)') \
 	    $(if $(RETURN_DAYS),--return-days '$(RETURN_DAYS)') \
 	    $(if $(RETURN_STATUSES),--return-statuses '$(RETURN_STATUSES)')
+
+bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=lines MAP= POSITIVE= NEGATIVE=)
+	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
+	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
+	    $(if $(POSITIVE),--positive '$(POSITIVE)') $(if $(NEGATIVE),--negative '$(NEGATIVE)')
+bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. ordered_at=.. total_amount=.." (AS_OF= RULES= SEGMENT=)
+	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
+	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
+	    $(if $(SEGMENT),--segment '$(SEGMENT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)')
+bench-sessions: .venv/dev ## sessions of a file: EVENTS= MAP= (GAP_MINUTES= MIDNIGHT=1 ZONE= CAMPAIGN=1 ACCOUNT=1)
+	@.venv/bin/python -m benchmarks.bench_sessions $(events_file) \
+	    $(if $(GAP_MINUTES),--gap-minutes '$(GAP_MINUTES)') $(if $(ZONE),--zone '$(ZONE)') \
+	    $(if $(MIDNIGHT),--midnight) $(if $(CAMPAIGN),--campaign) $(if $(ACCOUNT),--account)
+
+bench-funnel: .venv/dev ## a funnel over a file: EVENTS= MAP= STEPS="placed completed returned"
+	@.venv/bin/python -m benchmarks.bench_funnel $(events_file) $(if $(STEPS),--steps '$(STEPS)')
+
+events_file = $(if $(EVENTS),--events '$(EVENTS)') $(if $(MAP),--map '$(MAP)') \
+    $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') $(if $(AS_OF),--as-of '$(AS_OF)')
+bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 (ORDERS= EVENTS= INCREMENT=0.01)
+	@.venv/bin/python -m benchmarks.bench_marts --customers '$(or $(CUSTOMERS),1000000)' \
+	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
+	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(KEEP),--keep)
 
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
@@ -124,4 +156,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up bench-retention lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-retention lock clean

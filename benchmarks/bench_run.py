@@ -20,15 +20,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from benchmarks.accuracy import pair_accuracy
+from benchmarks.bare import connect_bare, make_bare
+from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed
 from orchestration.run import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
@@ -105,28 +106,17 @@ def run_bare(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
     """The same SQL without dbt, Dagster and GX; yields name, seconds, CPU seconds, peak MiB."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # The compiled SQL names its databases, so the files must bear the same names.
-    connection = duckdb.connect(
-        str(folder / settings.working_database.name),
-        config={"storage_compatibility_version": "latest"},
-    )
-    connection.execute("set TimeZone = 'UTC'")
-    connection.execute(f"set memory_limit = '{settings.memory_limit}'")
-    connection.execute(f"set threads = {settings.threads}")
-    connection.execute("set preserve_insertion_order = false")
-    candidate = settings.candidate_database
-    connection.execute(
-        f"attach '{folder / candidate.name}' as {candidate.stem} (storage_version 'v1.0.0')"
-    )
-    steps = {
-        "landing": bare_landing(settings),
-        "models": bare_models(settings),
-        "checkpoint": ["checkpoint", f"checkpoint {candidate.stem}"],
+    connection = connect_bare(settings, folder)
+    steps: dict[str, Callable[[], object]] = {
+        "landing": lambda: bare_landing(connection, settings),
+        "models": lambda: list(make_bare(connection, settings)),
+        "checkpoint": lambda: connection.execute(
+            f"checkpoint; checkpoint {settings.candidate_database.stem}"
+        ),
     }
-    for name, statements in steps.items():
+    for name, step in steps.items():
         wall, cpu = time.perf_counter(), time.process_time()
-        for statement in statements:
-            connection.execute(statement)
+        step()
         yield {
             "name": name,
             "seconds": time.perf_counter() - wall,
@@ -135,24 +125,15 @@ def run_bare(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def bare_landing(settings: Settings) -> Iterator[str]:
+def bare_landing(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """One plain reader per feed; the row hash stays, because staging orders by it."""
-    yield "create schema raw"
-    yield "create schema state"
-    yield "create table state.customer_sources (source_record_id varchar, customer_id varchar)"
-    yield (
-        "create table state.customer_redirects "
-        "(customer_id varchar, current_customer_id varchar, redirected_on date)"
-    )
-    yield (
-        "create table state.steward_decisions "
-        "(decision_id varchar, verdict varchar, source_record_id varchar, "
-        "other_source_record_id varchar, decided_by varchar, decided_at timestamp, reason varchar)"
-    )
+    connection.execute("create schema raw")
+    load_released_ids(connection, None)
+    load_steward_decisions(connection, settings.decisions)
     for feed in FEEDS:
         columns = ", ".join(column.name for column in feed.columns)
         row_text = ", ".join(f"coalesce({column.name}, '')" for column in feed.columns)
-        yield (
+        connection.execute(
             f"create table raw.{feed.table} as select {columns}, 'bare' as _load_id, "
             "timestamp '2026-06-30' as _loaded_at, filename as _source_file, "
             f"md5_number(concat_ws(chr(31), {row_text})) as _row_hash "
@@ -176,42 +157,6 @@ def reader(landing: Path, feed: Feed) -> str:
         f"read_csv('{folder}/*.csv', header = true, delim = ',', quote = '\"', escape = '\"', "
         f"columns = {{{struct}}}, auto_detect = false, filename = true)"
     )
-
-
-def bare_models(settings: Settings) -> Iterator[str]:
-    """Seeds and models as `create table as`, in dependency order, from what dbt compiled."""
-    target = settings.home / "dbt"
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    nodes = {
-        name: node
-        for name, node in manifest["nodes"].items()
-        if node["resource_type"] in ("seed", "model")
-    }
-    order = TopologicalSorter(
-        {
-            name: [other for other in node["depends_on"].get("nodes", []) if other in nodes]
-            for name, node in nodes.items()
-        }
-    )
-    for schema in ("reference", "staging", "identity", "release_candidate.marts"):
-        yield f"create schema {schema}"
-    for name in order.static_order():
-        node = nodes[name]
-        relation = node["relation_name"]
-        if node["resource_type"] == "seed":
-            yield f"create table {relation} as {seed_query(node)}"
-        else:
-            path = target / "compiled" / manifest["metadata"]["project_name"]
-            yield f"create table {relation} as {(path / node['original_file_path']).read_text()}"
-
-
-def seed_query(node: dict[str, Any]) -> str:
-    """A seed read as dbt reads it, with the column types that its board declares."""
-    types = node["config"].get("column_types") or {}
-    declared = ", ".join(f"'{column}': '{type_}'" for column, type_ in types.items())
-    path = (PROJECT_ROOT / "dbt_project" / node["original_file_path"]).resolve()
-    types_option = f", types = {{{declared}}}" if declared else ""
-    return f"select * from read_csv('{path}', header = true{types_option})"
 
 
 def show(records: int, first: dict[str, Any], second: dict[str, Any], bare: list[Any]) -> None:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 # Tried in this order; the first that reads every value of the column is taken.
-TIME_FORMATS = ("%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d%H%M%S")
+TIME_FORMATS = (
+    *("%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S"),
+    *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
+    "%Y%m%d%H%M%S",
+)
+# Digits of a Unix time, and microseconds in one unit of it; tried before the formats.
+UNIX_TIMES = {10: 1_000_000, 13: 1_000, 16: 1}
 
 
 class MappedFileError(Exception):
@@ -36,8 +42,9 @@ class MappedFile:
     """A file of one feed. mapping: our column to the file's; constants: our column to a text.
 
     layout: `csv` (with a header; Parquet is told by its name), `whitespace` (no header, columns
-    c1, c2, ... between blanks) or `lines` with a tab (no header, columns c1, c2, ...).
-    required: our columns without which a line is left out; how many there are is printed.
+    c1, c2, ... between blanks) or `lines` (no header, c1 is what stands before the last tab of a
+    line and c2 what stands after it). required: our columns without which a line is left out; how
+    many there are is printed.
     """
 
     feed: str
@@ -71,11 +78,13 @@ def build_marts(
     as_of: date,
     models: Sequence[str],
     variables: Mapping[str, object] | None = None,
+    seeds: Mapping[str, Path] | None = None,
     memory_limit: str = "8GiB",
 ) -> Settings:
     """Land the files in a fresh folder and build the named marts with all that they read.
 
-    variables: of dbt, instead of those in dbt_project.yml. Returns the installation; its working
+    variables: of dbt, instead of those in dbt_project.yml. seeds: name of a seed to a CSV whose
+    rows take the place of its own. Returns the installation; its working
     database and its candidate hold the tables. Raises MappedFileError for a file that cannot be
     used or a line that does not land.
     """
@@ -100,10 +109,24 @@ def build_marts(
         load_steward_decisions(connection, settings.decisions)
     manifest = parse(settings)
     build(settings, manifest, "staging", variables=variables)
+    _replace_seeds(settings, seeds or {})
     build(settings, manifest, "identity", variables=variables)
     settings.candidate_database.unlink(missing_ok=True)
     build(settings, manifest, "marts", list(_with_parents(manifest, models)), variables=variables)
     return settings
+
+
+def _replace_seeds(settings: Settings, seeds: Mapping[str, Path]) -> None:
+    with duckdb.connect(str(settings.working_database)) as connection:
+        for seed, path in seeds.items():
+            try:
+                connection.execute(f"delete from reference.{quoted(seed)}")
+                connection.execute(
+                    f"insert into reference.{quoted(seed)} by name"
+                    f" from read_csv({literal(path)}, header = true, all_varchar = true)"
+                )
+            except duckdb.Error as error:
+                raise MappedFileError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _with_parents(manifest: "Manifest", models: Sequence[str]) -> set[str]:
@@ -145,17 +168,19 @@ def write_feed(file: MappedFile, landing: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        _load_text(connection, file)
+        load_text(connection, file)
         cells = ", ".join(_cells(connection, feed, file))
         _leave_out(connection, file)
         target = folder / f"{file.path.stem.split('.')[0]}.parquet"
         connection.execute(f"copy (select {cells} from file) to {literal(target)} (format parquet)")
 
 
-def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
+def load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
     """Load the file as table `file`, all text, numbered by `_number` as it stands."""
     if not file.path.is_file():
         raise MappedFileError(f"There is no file {file.path}.")
+    if not file.path.stat().st_size:
+        raise MappedFileError(f"{file.path} is empty.")
     path = literal(file.path)
     if file.layout == "whitespace":
         query = (
@@ -173,9 +198,11 @@ def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
         source = f"read_parquet({path})"
     elif file.layout == "lines":
         source = (
-            f"(select string_split(line, chr(9))[1] as c1, string_split(line, chr(9))[2] as c2"
+            "(select if(has_tab, left(line, length(line) - length(last) - 1), line) as c1,"
+            " if(has_tab, last, null) as c2 from (select line, contains(line, chr(9)) as has_tab,"
+            " string_split(line, chr(9))[-1] as last"
             f" from read_csv({path}, columns = {{'line': 'varchar'}}, header = false,"
-            " delim = '\\0', quote = '', escape = '') where trim(line) <> '')"
+            " delim = '\\0', quote = '', escape = '') where trim(line) <> ''))"
         )
     else:
         source = f"read_csv({path}, header = true, all_varchar = true)"
@@ -225,22 +252,30 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
 
 def _time(connection: duckdb.DuckDBPyConnection, text: str, column: str, file: MappedFile) -> str:
     """SQL of the ISO text of a time column. Raises MappedFileError when no format reads it all."""
-    formats: list[str | None] = [file.time_format or None]
-    formats += [] if file.time_format else TIME_FORMATS
-    for time_format in formats:
-        read = (
-            f"try_strptime({text}, {literal(time_format)})"
-            if time_format
-            else f"try_cast({text} as timestamptz)"
-        )
-        unread = connection.execute(
-            f"select {text} from file where {text} is not null and {read} is null limit 1"
-        ).fetchone()
+    if file.time_format:
+        reads = [f"try_strptime({text}, {literal(file.time_format)})"]
+    else:
+        reads = [f"try_cast({text} as timestamptz)"]
+        reads += [
+            f"make_timestamp({microseconds}"
+            f" * try_cast(case when length({text}) = {digits} then {text} end as bigint))"
+            for digits, microseconds in UNIX_TIMES.items()
+        ]
+        reads += [f"try_strptime({text}, {literal(time_format)})" for time_format in TIME_FORMATS]
+    for read in reads:
+        try:
+            unread = connection.execute(
+                f"select {text} from file where {text} is not null and {read} is null limit 1"
+            ).fetchone()
+        except duckdb.Error as error:
+            raise MappedFileError(
+                f"TIME_FORMAT is {file.time_format!r}, which is no format: {_first_line(error)}"
+            ) from error
         if unread is None:
-            return f"strftime({read}, '%Y-%m-%dT%H:%M:%SZ')"
+            return f"strftime({read}, '%Y-%m-%dT%H:%M:%S.%fZ')"
     raise MappedFileError(
         f"{file.path}, column {file.mapping[column]!r}: {unread[0] if unread else ''!r} is no time"
-        f" that {file.time_format or 'ISO 8601 or ' + ', '.join(TIME_FORMATS)} reads; say"
+        f" that {file.time_format or 'ISO 8601, Unix or ' + ', '.join(TIME_FORMATS)} reads; say"
         " TIME_FORMAT='%d/%m/%Y', for example."
     )
 

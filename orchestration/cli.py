@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev, and the verbs of identity."""
+"""The `warehouse` command: run, rejects, rollback, releases, dev, identity's verbs, segments."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ from rich.table import Table
 from orchestration.console import console
 from orchestration.identity.commands import add_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
@@ -41,7 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
+    metrics = verbs.add_parser("metrics", help="list the metrics, or answer some from the release")
+    metrics.add_argument("metric", nargs="*", help="names; none lists all of them")
+    metrics.add_argument(
+        "--by", nargs="+", default=[], metavar="DIMENSION", help="for example metric_time__month"
+    )
+    metrics.add_argument(
+        "--where", help="for example \"{{ Dimension('order__channel') }} = 'pos'\""
+    )
+    metrics.add_argument(
+        "--order", nargs="+", default=[], metavar="COLUMN", help="-name: descending"
+    )
+    metrics.add_argument("--limit", type=int, help="most rows to show")
+    metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
+    metrics.set_defaults(action=_metrics)
     add_verbs(verbs)
+    add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
     try:
@@ -73,7 +89,17 @@ def prepare_dagster(settings: Settings) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
+        SegmentRuleError,
+        check_segment_rules,
+    )
+
     started = time.perf_counter()
+    try:
+        check_segment_rules()
+    except SegmentRuleError as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     prepare_dagster(settings)
     _show_progress(started)
@@ -246,6 +272,47 @@ def _releases(settings: Settings, options: argparse.Namespace) -> int:  # noqa: 
     except ReleaseError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
+    console.print(table)
+    return 0
+
+
+def _metrics(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
+    from orchestration.transform.dbt import TransformError  # noqa: PLC0415
+    from orchestration.transform.metrics import (  # noqa: PLC0415
+        MetricError,
+        list_metrics,
+        query_metrics,
+    )
+
+    try:
+        if not options.metric:
+            listed = Table("metric", "what it says", "by", box=None)
+            for metric in list_metrics(settings):
+                listed.add_row(metric.name, metric.description, ", ".join(metric.dimensions))
+            console.print(listed)
+            return 0
+        release = current_release(settings)
+        if release is None:
+            console.print(f"Nothing is released in {settings.home} yet.", markup=False)
+            return 1
+        answer = query_metrics(
+            settings,
+            release.database,
+            options.metric,
+            group_by=options.by,
+            where=options.where,
+            order_by=options.order,
+            limit=options.limit,
+        )
+    except (MetricError, ReleaseError, TransformError) as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    if options.sql:
+        console.print(answer.sql, markup=False)
+    table = Table(*answer.columns, box=None)
+    for row in answer.rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     console.print(table)
     return 0
 

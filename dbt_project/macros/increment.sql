@@ -1,6 +1,9 @@
 {#- True when this build only adds to what the last one left: the caller has proven that code,
-    parameters and released ids are those of the last build (orchestration/identity/state.py).
-    A plain `dbt build` never is one: it makes everything anew, and the result is the same. -#}
+    parameters and released ids are those of the last build (orchestration/transform/layers.py).
+    A plain `dbt build` never is one: it makes everything anew, and the result is the same.
+    A model of `intermediate` finds what has changed by comparing its partitions with its input, as
+    of the day: the tables of changes of identity tell of the last build of identity alone, which
+    the marts need not have followed, and a day may be built after a later one. -#}
 {% macro increment() -%}
     {{ return(env_var('WAREHOUSE_INCREMENT', 'no') == 'yes' and not flags.FULL_REFRESH) }}
 {%- endmacro %}

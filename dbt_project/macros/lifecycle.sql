@@ -18,9 +18,25 @@
     )
 {%- endmacro %}
 
-{#- Linearly interpolated median, null without values. -#}
-{% macro median_of(value) -%}
-    quantile_cont(cast({{ value }} as double), 0.5)
+{#- The second latest of a column's values, null when there is one only; of two at one instant the
+    second is as late as the first. A window with `lag` sorts all rows for the same answer. -#}
+{% macro second_latest(column) -%}
+    max({{ column }}, 2)[2]
+{%- endmacro %}
+
+{#- Whole years from a birth date to the as-of day; who was born on 29 February turns a year older
+    on 1 March where there is none. -#}
+{% macro age_years(birth_date) -%}
+    cast(
+        extract(year from {{ as_of_date() }}) - extract(year from {{ birth_date }})
+        - case
+            when
+                (extract(month from {{ as_of_date() }}), extract(day from {{ as_of_date() }}))
+                < (extract(month from {{ birth_date }}), extract(day from {{ birth_date }}))
+                then 1
+            else 0
+        end as bigint
+    )
 {%- endmacro %}
 
 {#- The date before which one in a hundred lies, one of them itself; null without dates. -#}

@@ -22,6 +22,17 @@
     )))
 {%- endmacro %}
 
+{#- Rows (day) from the first day up to, and without, the end. -#}
+{% macro every_day(first_day, end) -%}
+    select cast(range as date) as day
+    from range(cast('{{ first_day }}' as timestamp), cast({{ end }} as timestamp), interval 1 day)
+{%- endmacro %}
+
+{#- First day of the calendar month, UTC. -#}
+{% macro month_of(column) -%}
+    cast(date_trunc('month', {{ column }}) as date)
+{%- endmacro %}
+
 {#- Whole calendar days from one date to another. -#}
 {% macro days_between(earlier, later) -%}
     date_diff('day', {{ earlier }}, {{ later }})
@@ -30,4 +41,12 @@
 {#- A date so many days later. -#}
 {% macro plus_days(day, days) -%}
     cast({{ day }} + {{ days }} as date)
+{%- endmacro %}
+
+{#- Whole seconds from one instant to another, rounded down; null when it would be negative. -#}
+{% macro seconds_between(earlier, later) -%}
+    case
+        when {{ later }} >= {{ earlier }}
+            then cast((epoch_us({{ later }}) - epoch_us({{ earlier }})) // 1000000 as bigint)
+    end
 {%- endmacro %}

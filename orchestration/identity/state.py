@@ -21,6 +21,9 @@ from orchestration.identity.decisions import (
     read_decisions,
 )
 from orchestration.sql import literal, transaction
+from orchestration.transform import builds
+
+LAYER = "identity"
 
 _TABLES = {
     # record_key is what identity/int_records_normalised calls the record (macro hash_of)
@@ -36,7 +39,15 @@ _TABLES = {
 # from what the current release holds of it and from what is known today, so a run of the same day
 # makes the same table again.
 _REMEMBERED = {
-    "customer_source_history": ("source_record_id varchar, customer_id varchar, known_until date"),
+    "customer_source_history": "source_record_id varchar, customer_id varchar, known_until date",
+    "customer_history": (
+        "customer_id varchar, field_group varchar, value varchar, source_record_id varchar,"
+        " known_from date, known_until date, ended_because varchar"
+    ),
+    "customer_segment_memberships": (
+        "customer_id varchar, segment varchar, entered_on date, left_on date,"
+        " entered_reason varchar, left_reason varchar"
+    ),
 }
 
 _DECISION_COLUMNS = (
@@ -115,7 +126,7 @@ def _is_released(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
 
 def _remembered_columns(table: str) -> str:
     """Names of the columns to copy, as literals; the release may have others, or lack one."""
-    names = [column.split()[0] for column in _REMEMBERED[table].split(", ")]
+    names = [column.split()[0] for column in _REMEMBERED[table].split(",")]
     return ", ".join(literal(name) for name in names)
 
 
@@ -164,30 +175,14 @@ def open_build(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
     gave. Until `close_build` no increment is allowed: a build that was killed leaves tables of
     mixed age.
     """
-    fingerprint = f"{code}|{_size_class(connection)}"
     released = _fingerprint(connection, "state.customer_sources")
-    with transaction(connection):
-        connection.execute(
-            "create table if not exists state.identity_build"
-            " (fingerprint varchar, assigned varchar, is_whole boolean)"
-        )
-        last = connection.execute("select * from state.identity_build").fetchone()
-        connection.execute("delete from state.identity_build")
-        connection.execute(
-            "insert into state.identity_build values (?, null, false)", [fingerprint]
-        )
-    return last is not None and last == (fingerprint, released, True)
+    return builds.open_build(connection, LAYER, f"{code}|{_size_class(connection)}", released)
 
 
 def close_build(connection: duckdb.DuckDBPyConnection) -> None:
     """Note that the build is whole, and which ids it gave."""
     assigned = _fingerprint(connection, "identity.int_records_assigned")
-    connection.execute("update state.identity_build set assigned = ?, is_whole = true", [assigned])
-
-
-def void_build(connection: duckdb.DuckDBPyConnection) -> None:
-    """Note that some tables of the layer were built by themselves: the next build is a full one."""
-    connection.execute("drop table if exists state.identity_build")
+    builds.close_build(connection, LAYER, assigned)
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:

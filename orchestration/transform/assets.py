@@ -1,6 +1,5 @@
 """The dbt models as Dagster assets, one step per layer, so that a gate can stand between two."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,22 +10,10 @@ import duckdb
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from orchestration.gates import void_gates
-from orchestration.identity.state import close_build, open_build, void_build
-from orchestration.provenance import code_hash
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
-from orchestration.transform.dbt import (
-    LAYERS,
-    BuiltNode,
-    TransformError,
-    build,
-    lasting_models,
-    parse,
-    target_folder,
-    topological_order,
-)
-
-log = logging.getLogger("warehouse")
+from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, parse, target_folder
+from orchestration.transform.layers import build_layer
 
 
 class Translator(DagsterDbtTranslator):
@@ -80,7 +67,9 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
             with duckdb.connect(str(settings.working_database)) as connection:
                 void_gates(connection, layer)
             try:
-                nodes = _build(settings, layer, only, anew=warehouse.rebuild)
+                nodes = build_layer(
+                    settings, _manifest(Settings()), layer, only, anew=warehouse.rebuild
+                )
             except TransformError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             rows = _row_counts(settings.working_database, settings.candidate_database)
@@ -88,30 +77,6 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
             yield _materialized(node, rows)
 
     return assets
-
-
-def _build(settings: Settings, layer: str, only: list[str], *, anew: bool) -> list[BuiltNode]:
-    manifest = _manifest(Settings())
-    if layer != "identity":
-        return build(settings, manifest, layer, only)
-    if only:
-        with duckdb.connect(str(settings.working_database)) as connection:
-            void_build(connection)
-        return build(settings, manifest, layer, only)
-    # The records first: how many there are is part of what allows an increment.
-    nodes = build(settings, manifest, layer, ["int_records_unioned"])
-    with duckdb.connect(str(settings.working_database)) as connection:
-        increment = open_build(connection, code_hash()) and not anew
-    log.info("identity: %s", "only what has changed" if increment else "all records")
-    lasting = lasting_models(manifest, layer) if increment else []
-    left = ["int_records_unioned", *(node.name for node in lasting)]
-    nodes += [*lasting, *build(settings, manifest, layer, excluding=left, increment=increment)]
-    # Dagster takes the assets of a step only in the order of their dependencies
-    order = {name: place for place, name in enumerate(topological_order(manifest))}
-    nodes.sort(key=lambda node: order[node.unique_id])
-    with duckdb.connect(str(settings.working_database)) as connection:
-        close_build(connection)
-    return nodes
 
 
 def _materialized(

@@ -75,9 +75,9 @@ def build(
 ) -> list[BuiltNode]:
     """Build the seeds and models of a layer, or only those named, without dbt's own tests.
 
-    excluding: names of models that are left as they are. increment: add to the tables of the last
-    build instead of making them anew; only the identity layer knows how, and only when
-    `identity.state.open_build` allows it. variables: of dbt, instead of those in dbt_project.yml.
+    excluding: names of models that are left as they are. increment: models that know how add to
+    the tables of the last build instead of making them anew; only when `layers.build_layer` has
+    found that they may. variables: of dbt, instead of those in dbt_project.yml.
 
     The gates judge the data of a run; dbt's data and unit tests judge the code (`dbt build`, CI).
     Raises TransformError naming each node that failed.

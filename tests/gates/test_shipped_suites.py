@@ -258,6 +258,26 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "marts.orders.order_key: 1 row against expect_key_to_be_unique",
         ),
         ("select 1", "EUR: staged 3 orders, total 195.5000, net 185.5000; published 4 orders,"),
+        ("select 1", "EUR: landed 195.5000 gross, 185.5000 net; published 295.5000 gross,"),
+        (
+            "update release_candidate.marts.order_lines set line_amount = line_amount * 100"
+            " where order_line_key = 'shop:1:2'",
+            "3 lines of 150.0000 staged, 3 of 4110.0000 published",
+        ),
+        (
+            "update release_candidate.marts.order_lines set order_key = 'shop:99'"
+            " where order_line_key = 'shop:1:1'",
+            "shop:99: 1 lines without their order",
+        ),
+        (
+            "update release_candidate.marts.customers set is_contactable_by_sms = true",
+            "Nobody is called contactable without having said yes.",
+        ),
+        (
+            "update release_candidate.marts.customer_history set value = 'someone@else.test'"
+            " where field_group = 'email'",
+            "What the history believes today is what the customer shows today.",
+        ),
         (
             "update release_candidate.marts.orders set net_amount = net_amount * 100"
             " where order_key = 'pos:R2'",
@@ -318,6 +338,86 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             " values ('cus_ghost', 'withdrawn', null, 1, '2026-03-01', 'all records are gone')",
             "An id that ended redirects, and an id that redirects has ended.",
         ),
+        (
+            "delete from release_candidate.marts.tickets where ticket_key = 'support:T1'",
+            "support:T1 is on one side only",
+        ),
+        ("select 1", "0 tickets, 0 open, 1 responses; summed 1, 1, 1"),
+        (
+            "update release_candidate.marts.surveys set nps_category = 'detractor'",
+            "surveys:Q1: 9 is detractor",
+        ),
+        (
+            "update release_candidate.marts.surveys set sentiment = 'neutral'",
+            "What could not be rated is unknown, never neutral.",
+        ),
+        (
+            "update release_candidate.marts.feedback_scores set promoter_count = 0",
+            "The score is the promoters less the detractors, in per cent of all three.",
+        ),
+        (
+            "update release_candidate.marts.customer_feedback set nps_score = 3"
+            " where nps_score = 9",
+            "has 3 instead of 9",
+        ),
+        ("select 1", "said: 1 responses, 1 and 1 scores, 1 comments; summed: 1, 1, 2, 0"),
+        (
+            "update release_candidate.marts.customer_feedback set purchase_count = 77",
+            "What stands beside the words are the deeds that the segments know.",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set mail_sent_count = 0",
+            "sent: 1 staged, 0 of customers, 0 of nobody",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set web_event_count = 5"
+            " where web_event_count > 0",
+            "2 staged, 5 of customers, 1 of nobody",
+        ),
+        (
+            "update release_candidate.marts.customer_engagement set ticket_count = 1,"
+            " recent_ticket_count = 2 where ticket_count = 1",
+            "A part is never more than the whole, and nothing sent has no ratio.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_feedback_themes"
+            " values ('cus_ghost', 'gossip', 1, 0, 0, '2026-02-01', 1)",
+            "gossip is no theme of the seed",
+        ),
+        ("select 1", "cus_ghost, gossip"),
+        (
+            "update release_candidate.marts.customer_segments set value_tier = 'huge'"
+            " where value_tier = 'top'",
+            "marts.customer_segments.value_tier",
+        ),
+        (
+            "update release_candidate.marts.customer_segments set frequency_score = null"
+            " where purchase_count > 0",
+            "Whoever bought has scores, and nobody else.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_segment_memberships values"
+            " ('cus_ghost', 'Champions', '2026-02-01', '2026-02-20', 'why', 'why not'),"
+            " ('cus_ghost', 'Champions', '2026-02-10', null, 'why', null),"
+            " ('cus_ghost', 'Contactable By Mail', '2026-02-10', null, 'why', null),"
+            " ('cus_ghost', 'Lost', '2026-02-10', '2026-02-10', 'why', 'why not')",
+            "A stay lasts a day at least, and says why it began and why it ended.",
+        ),
+        ("select 1", "cus_ghost is in Champions twice on 2026-02-10"),
+        ("select 1", "Who is in a segment today is who the rules say"),
+        ("select 1", "Nobody is in a segment without the consent that it needs."),
+        ("select 1", "Whoever is in a segment is a customer that is published."),
+        (
+            "insert into state.customer_segment_memberships values"
+            " ('cus_ghost', 'Active', '2026-01-01', '2026-02-01', 'why', 'why not')",
+            "A stay that is over is never forgotten or told otherwise.",
+        ),
+        (
+            "update release_candidate.marts.segments set predicate = 'true'"
+            " where segment = 'Champions'",
+            "Every rule is published as it was applied.",
+        ),
+        ("select 1", "A size is the number of stays of the day."),
     ],
 }
 

@@ -342,7 +342,7 @@ class Lab:
         """Forget everything: nothing built, nothing released, nothing decided."""
         self._releases.clear()
         self._load_release()
-        self._do("delete from state.identity_build")
+        self._do("delete from state.builds")
         for model in self.models:
             if model.materialized != "view" and model.name not in self._constant:
                 self._do(f"delete from {model.table}")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from orchestration.identity.state import close_build, load_released_ids, open_build, void_build
+from orchestration.identity.state import close_build, load_released_ids, open_build
+from orchestration.transform.builds import void_build
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_build_may_add_to_a_whole_and_published_one(database: duckdb.DuckDBPyC
         "update state.customer_sources set customer_id = 'cus_x' where customer_id = 'cus_crm:1'",
         "delete from state.customer_sources",
         "insert into identity.int_records_unioned select 'shop:' || i from range(4) as t (i)",
-        "update state.identity_build set is_whole = false",
+        "update state.builds set is_whole = false",
     ],
     ids=["other ids are released", "nothing is released", "the landing doubled", "it was killed"],
 )
@@ -66,5 +67,5 @@ def test_a_build_that_was_not_closed_is_followed_by_a_full_one(
 def test_a_table_that_was_built_by_itself_is_followed_by_a_full_build(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
-    void_build(database)
+    void_build(database, "identity")
     assert not open_build(database, "a")

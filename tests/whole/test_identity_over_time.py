@@ -162,3 +162,58 @@ def test_a_family_address_and_a_role_address_join_nobody_by_themselves(
     assert customers["crm:F1"] == customers["crm:F3"] != customers["crm:F2"]
     assert customers["crm:R1"] != customers["crm:R2"]
     assert customers["crm:N1"] == customers["crm:N2"]
+
+
+EMAILS_KNOWN_ON = """
+    select value from marts.customer_history
+    where
+        {column} = '{customer}' and field_group = 'email'
+        and known_from <= date '{day}' and (known_until is null or known_until > date '{day}')
+    order by value
+"""
+
+
+def test_what_was_believed_is_answered_as_known_then_and_as_known_now(
+    two_people: Installation,
+) -> None:
+    before = two_people.customers()
+    a, b = before["crm:A1"], before["crm:B1"]
+
+    def emails(column: str, customer: str, day: str) -> list[str]:
+        query = EMAILS_KNOWN_ON.format(column=column, customer=customer, day=day)
+        return [value for (value,) in two_people.query(query)]
+
+    def remembered() -> list[list[tuple[object, ...]]]:
+        tables = ("customer_history", "customer_source_history", "customer_id_history")
+        return [two_people.query(f"select * from marts.{table} order by all") for table in tables]
+
+    two_people.write(
+        "crm/contacts",
+        "day2.csv",
+        [contact("B1", "a@x.test", 2), contact("C1", "wrong@x.test", 2)],
+    )
+    two_people.run(as_of="2026-07-02")
+    assert emails("customer_id", b, "2026-06-30") == ["b@x.test"]
+    assert emails("customer_id", b, "2026-07-02") == []
+    assert emails("customer_id", a, "2026-07-02") == ["a@x.test"]
+    assert emails("current_customer_id", a, "2026-06-30") == ["a@x.test", "b@x.test"]
+    assert two_people.query(
+        "select ended_because, current_customer_id from marts.customer_history"
+        f" where customer_id = '{b}' and field_group = 'email'"
+    ) == [("merged", a)]
+    assert two_people.query(
+        "select source_record_id, customer_id, cast(known_until as varchar)"
+        " from marts.customer_source_history"
+    ) == [("crm:B1", b, "2026-07-02")]
+
+    released_once = remembered()
+    two_people.run("--rebuild", as_of="2026-07-02")
+    assert remembered() == released_once
+
+    # what was wrong for part of a day was never believed of a day
+    two_people.write("crm/contacts", "day3.csv", [contact("C1", "c@x.test", 3)])
+    two_people.run(as_of="2026-07-02")
+    assert two_people.query(
+        "select value, cast(known_from as varchar), known_until from marts.customer_history"
+        f" where customer_id = '{before['crm:C1']}' and field_group = 'email'"
+    ) == [("c@x.test", "2026-06-30", None)]

@@ -231,3 +231,148 @@ def test_dbt_build_works_alone_on_landed_data(sample: Installation, first_run: O
     )
     assert finished.returncode == 0, finished.stdout
     assert "ERROR=0" in finished.stdout
+
+
+# What a late order may change besides the rows of its customer: figures of the whole population.
+ABOUT_EVERYBODY = {
+    "customer_retention": "alive_probability|churn_probability|expected_.*|overdue_.*|is_overdue"
+    "|prediction_method",
+    "customer_value": "expected_.*|value_tier|prediction_method|spend_method",
+    "customer_segments": ".*_score|rfm_segment|value_tier",
+    "customer_segment_memberships": None,
+    "retention_model_fits": None,
+    "segments": None,
+}
+# Figures of periods: the rows that may change, of an order in May 2026.
+ABOUT_PERIODS = {
+    "cohort_retention": "period_start = date '2026-05-01'",
+    "channel_performance": "purchase_month >= date '2026-05-01'",
+    "purchase_retention": "true",
+    "retention_bridge": "month_start >= date '2026-05-01'",
+}
+
+
+@pytest.fixture(scope="module")
+def late_order(
+    sample: Installation, first_run: Outcome, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Installation, str]:
+    """A copy of the sample that got an order 40 days late, and the customer who had placed it."""
+    folder = tmp_path_factory.mktemp("late")
+    copied = Installation(folder / "landing", folder / "home")
+    shutil.copytree(sample.landing, copied.landing)
+    shutil.copytree(sample.home, copied.home, symlinks=True)
+    [(account, customer)] = copied.query(
+        """
+        select sources.source_record_id, sources.customer_id
+        from marts.customer_sources as sources
+        inner join marts.customer_purchases as purchases using (customer_id)
+        where
+            sources.record_type = 'account'
+            and purchases.purchase_count > 3
+            and purchases.first_purchased_at < timestamp '2026-01-01'
+            and purchases.last_purchased_at > timestamp '2026-06-01'
+        order by sources.source_record_id
+        limit 1
+        """
+    )
+    copied.write(
+        "shop/orders",
+        "late.csv",
+        [
+            {
+                "order_id": "late-1",
+                "customer_id": account.removeprefix("shop:"),
+                "ordered_at": "2026-05-21T12:00:00Z",
+                "status": "completed",
+                "currency_code": "EUR",
+                "total_amount": "40.00",
+                "updated_at": "2026-06-30T12:00:00Z",
+            }
+        ],
+    )
+    copied.write(
+        "shop/order_lines",
+        "late.csv",
+        [{"order_id": "late-1", "line_number": "1", "quantity": "2", "unit_price": "20.00"}],
+    )
+    outcome = copied.run()
+    assert "2 new, 0 repeated" in outcome.output
+    return copied, customer
+
+
+def test_an_order_that_comes_40_days_late_changes_exactly_its_own_rows(
+    sample: Installation, late_order: tuple[Installation, str]
+) -> None:
+    after, customer = late_order
+    tables = [
+        name
+        for (name,) in after.query(
+            "select table_name from duckdb_tables() where schema_name = 'marts' order by 1"
+        )
+    ]
+    with duckdb.connect() as connection:
+        for name, installation in (("before", sample), ("after", after)):
+            path = installation.home / "current" / "warehouse.duckdb"
+            connection.execute(f"attach '{path}' as {name} (read_only)")
+
+        def changed(table: str, columns: str, where: str = "true") -> list[tuple[Any, ...]]:
+            return connection.execute(
+                f"""
+                with earlier as (select {columns} from before.marts.{table} where {where}),
+                later as (select {columns} from after.marts.{table} where {where})
+                (from earlier except all from later) union all
+                (from later except all from earlier)
+                """
+            ).fetchall()
+
+        moved = {}
+        for table in tables:
+            of_everybody = ABOUT_EVERYBODY.get(table, "")
+            if of_everybody is None:
+                continue
+            columns = "*"
+            if of_everybody:
+                names = connection.execute(
+                    "select column_name from duckdb_columns() where database_name = 'after'"
+                    " and schema_name = 'marts' and table_name = ?"
+                    " and not regexp_full_match(column_name, ?) order by column_index",
+                    [table, of_everybody],
+                ).fetchall()
+                columns = ", ".join(name for (name,) in names)
+            if table in ABOUT_PERIODS:
+                assert changed(table, columns, f"not ({ABOUT_PERIODS[table]})") == [], table
+                continue
+            named = connection.execute(
+                "select count(*) from duckdb_columns() where database_name = 'after'"
+                " and schema_name = 'marts' and table_name = ? and column_name = 'customer_id'",
+                [table],
+            ).fetchone()
+            if named == (1,):
+                others = f"customer_id is distinct from '{customer}'"
+                assert changed(table, columns, others) == [], table
+            elif table == "channel_attribution":
+                others = (
+                    "order_key not in (select order_key from after.marts.orders"
+                    f" where customer_id = '{customer}')"
+                )
+                assert changed(table, columns, others) == [], table
+            else:
+                assert changed(table, columns) == [], table
+            moved[table] = len(changed(table, columns))
+    assert moved["orders"] == 1
+    assert moved["order_lines"] == 1
+    assert moved["customer_purchases"] == 2
+    assert moved["customers"] == 2
+    assert moved["customer_retention"] == 2
+    assert moved["sessions"] == 0
+    assert moved["customer_engagement"] == 0
+    assert moved["customer_history"] == 0
+
+
+def test_what_an_increment_makes_of_a_late_order_is_what_a_full_build_makes(
+    late_order: tuple[Installation, str],
+) -> None:
+    after, _ = late_order
+    increment = manifest(after)
+    after.run("--rebuild")
+    assert manifest(after)["tables"] == increment["tables"]

@@ -28,4 +28,6 @@ select
     cast(reporting.units_per_euro / spans.units_per_euro as double) as exchange_rate
 from spans
 inner join reporting
-    on spans.valid_from < reporting.valid_until and reporting.valid_from < spans.valid_until
+    on
+        spans.valid_from < reporting.valid_until
+        and spans.valid_until > reporting.valid_from

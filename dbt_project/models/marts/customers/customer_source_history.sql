@@ -25,7 +25,7 @@ assigned as (
 
 -- a run of an earlier day than the last one must not reorder what is remembered
 today as (
-    select greatest({{ as_of_date() }}, coalesce(max(known_until), {{ as_of_date() }})) as known_until
+    select greatest({{ as_of_date() }}, max(known_until)) as known_until
     from remembered
 ),
 

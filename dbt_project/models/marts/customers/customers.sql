@@ -12,6 +12,18 @@ purchases as (
     select * from {{ ref('customer_purchases') }}
 ),
 
+consents as (
+    select
+        customer_id,
+        {% for purpose in ['email_marketing', 'sms_marketing', 'profiling', 'sharing'] -%}
+        max(case when purpose = '{{ purpose }}' then consent_status end) as {{ purpose }}_consent,
+        {% endfor -%}
+        coalesce(bool_or(is_granted and purpose = 'email_marketing'), false) as allows_email,
+        coalesce(bool_or(is_granted and purpose = 'sms_marketing'), false) as allows_sms
+    from {{ ref('customer_consent') }}
+    group by customer_id
+),
+
 presence as (
     select
         customer_id,
@@ -39,6 +51,7 @@ select
     golden_records.phone,
     golden_records.phone_source_record_id,
     golden_records.birth_date,
+    {{ age_years('golden_records.birth_date') }} as age_years,
     golden_records.birth_date_source_record_id,
     golden_records.gender,
     golden_records.gender_source_record_id,
@@ -64,11 +77,26 @@ select
     presence.is_in_surveys,
     presence.first_seen_at,
     presence.last_seen_at,
+    consents.email_marketing_consent,
+    consents.sms_marketing_consent,
+    consents.profiling_consent,
+    consents.sharing_consent,
+    golden_records.email is not null and coalesce(consents.allows_email, false)
+        as is_contactable_by_email,
+    golden_records.phone is not null and coalesce(consents.allows_sms, false)
+        as is_contactable_by_sms,
     coalesce(purchases.purchase_count, 0) as purchase_count,
+    coalesce(purchases.shop_purchase_count, 0) as shop_purchase_count,
+    coalesce(purchases.pos_purchase_count, 0) as pos_purchase_count,
     purchases.first_purchased_at,
     purchases.last_purchased_at,
     coalesce(purchases.reporting_net_amount, 0) as reporting_net_amount,
+    cast(
+        purchases.reporting_net_amount
+        / nullif(purchases.purchase_count - purchases.unpriced_purchase_count, 0) as decimal(18, 4)
+    ) as reporting_average_order_amount,
     '{{ var("reporting_currency") }}' as reporting_currency_code
 from presence
 inner join golden_records on presence.customer_id = golden_records.customer_id
 left join purchases on presence.customer_id = purchases.customer_id
+left join consents on presence.customer_id = consents.customer_id

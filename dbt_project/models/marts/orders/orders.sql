@@ -102,6 +102,7 @@ select
     ordered_at,
     status,
     is_purchase,
+    is_purchase and coalesce(ordered_at < {{ as_of_end() }}, false) as is_counted,
     is_guest_order,
     currency_code,
     total_amount,

@@ -1,0 +1,215 @@
+"""What the marts cost, beside the same SQL bare, and what a day with a little new data costs.
+
+    make bench-marts CUSTOMERS=1000000 ORDERS=10000000 EVENTS=20000000 INCREMENT=0.01
+
+Writes a retailer of that size straight into staging (benchmarks/marts_world.py), lets the project's
+own models find the customers, and then, each in a process of its own:
+1. the marts' stage as a run builds it, through dbt, everything anew;
+2. the SQL that dbt compiled for it, in the same order, by one bare DuckDB connection;
+3. a copy of the finished marts into an empty file: what writing them costs;
+4. a day later, with a share of new people, orders, visits and tickets: the stage as a run builds
+   it then, and once more with everything anew.
+The tables of 1 and 2, and the two of 4, must hold the same rows. Prints CPU and wall seconds,
+peaks, the CPU of every model, and the ratios.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from benchmarks.measuring import Measured, Spent, StepFailedError, run_step
+from orchestration.settings import PROJECT_ROOT
+
+STEPS = "benchmarks.marts_steps"
+AS_OF = date(2026, 6, 30)
+# What is asked of the marts: CPU beside the bare SQL, MiB, CPU of a day with 1 % beside everything.
+MOST_RATIO, MOST_MIB, MOST_OF_A_DAY = 1.5, 12 * 1024, 0.06
+
+
+class DifferentRowsError(Exception):
+    """Two builds that must hold the same rows do not; the message names the tables."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the steps, print the tables. Returns 0, or 1 when a step failed or rows differ."""
+    options = _options(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="marts-", dir=options.out))
+    try:
+        bench(options, work)
+    except (StepFailedError, DifferentRowsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        if options.keep:
+            print(f"\nkept: {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+def bench(options: argparse.Namespace, work: Path) -> None:
+    """Measure everything and print it."""
+    home, day = work / "home", timedelta(days=1)
+    size = {
+        "customers": options.customers,
+        "orders": options.orders,
+        "events": options.events,
+        "seed": options.seed,
+    }
+
+    def step(name: str, as_of: date, **more: Any) -> Measured:
+        return run_step(STEPS, name, {"home": home, "as_of": as_of, **more}, work)
+
+    world = step("world", AS_OF, size=size)
+    _say(world.result)
+    table = Table(("step", "CPU s", "wall s", "peak MiB"))
+    table.row("the world", *_cost(world.phases["world"]))
+    table.row("identity", *_cost(step("built", AS_OF, layer="identity").phases["identity"]))
+    marts = step("built", AS_OF, layer="marts", anew=True)
+    table.row("marts, through dbt", *_cost(marts.phases["marts"]))
+    through_dbt = step("fingerprints", AS_OF).result
+    bare = step("bare", AS_OF)
+    table.row("marts, bare", *_cost(bare.phases["bare"]))
+    _compare(through_dbt, step("fingerprints", AS_OF).result, "bare")
+    writing = step("writing", AS_OF).phases["writing"]
+    table.row("writing them alone", *_cost(writing))
+    measured = {"marts": marts, "bare": bare}
+    if options.increment:
+        step("next_day", AS_OF + day, size=size, share=options.increment)
+        identity = step("built", AS_OF + day, layer="identity")
+        table.row("a day later: identity", *_cost(identity.phases["identity"]))
+        measured["day"] = step("built", AS_OF + day, layer="marts")
+        table.row("a day later: marts", *_cost(measured["day"].phases["marts"]))
+        increment = step("fingerprints", AS_OF + day).result
+        measured["anew"] = step("built", AS_OF + day, layer="marts", anew=True)
+        table.row("a day later: marts, anew", *_cost(measured["anew"].phases["marts"]))
+        _compare(increment, step("fingerprints", AS_OF + day).result, "everything anew")
+    table.show()
+    _show_models(measured, through_dbt)
+    _show_ratios(measured, writing, options.increment)
+
+
+class Table:
+    """A Markdown table whose columns after the first are numbers."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._rows = [tuple(columns)]
+
+    def row(self, *cells: str) -> None:
+        """Add a row."""
+        self._rows.append(cells)
+
+    def show(self) -> None:
+        """Print it, with an empty line after it."""
+        widths = [max(len(row[place]) for row in self._rows) for place in range(len(self._rows[0]))]
+        rule = ["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]
+        for number, row in enumerate(self._rows):
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            print(f"| {' | '.join(cells)} |")
+            if number == 0:
+                print(f"|{'|'.join(rule)}|")
+        print()
+
+
+def _say(rows: Mapping[str, int]) -> None:
+    orders = rows["stg_shop__orders"] + rows["stg_pos__receipts"]
+    print(
+        f"{orders:,} orders, {rows['stg_web__events']:,} web events,"
+        f" {sum(rows.values()):,} rows in staging"
+    )
+    versions = f"DuckDB {duckdb.__version__}, Python {platform.python_version()}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}\n")
+
+
+def _show_models(measured: Mapping[str, Measured], fingerprints: Mapping[str, Any]) -> None:
+    """Print the CPU of every model that takes a fiftieth of a second or more."""
+    cpu = {
+        name: {f"{schema}.{model}": seconds for schema, model, seconds in result.result}
+        for name, result in measured.items()
+    }
+    titles = {"marts": "dbt CPU s", "bare": "bare", "day": "a day later", "anew": "anew then"}
+    table = Table(("model", "rows", *(titles[name] for name in cpu)))
+    for model in sorted(cpu["marts"], key=lambda name: -cpu["marts"][name]):
+        if cpu["marts"][model] >= 0.02:
+            rows, _ = fingerprints.get(model, ("", ""))
+            costs = (f"{cpu[name].get(model, 0):.1f}" for name in cpu)
+            table.row(model, f"{rows:,}" if rows != "" else "view", *costs)
+    table.show()
+
+
+def _show_ratios(measured: Mapping[str, Measured], writing: Spent, increment: float | None) -> None:
+    marts, bare = measured["marts"].phases["marts"], measured["bare"].phases["bare"]
+    ratio = marts.cpu_seconds / max(bare.cpu_seconds, 1e-9)
+    print(f"marts / bare: {ratio:.2f} CPU (asked: at most {MOST_RATIO})")
+    peak = max(result.whole.peak_mib for result in measured.values())
+    print(f"peak: {peak:,} MiB (asked: at most {MOST_MIB:,})")
+    if increment:
+        day, anew = (measured[name].phases["marts"].cpu_seconds for name in ("day", "anew"))
+        print(
+            f"a day with {increment:.0%} new: {day / anew:.2f} of everything anew"
+            f" (asked: at most {MOST_OF_A_DAY} for 1 %); writing the marts alone is"
+            f" {writing.cpu_seconds / anew:.2f}, because their file is written from empty"
+        )
+
+
+def _cost(spent: Spent) -> tuple[str, str, str]:
+    return f"{spent.cpu_seconds:.1f}", f"{spent.seconds:.1f}", f"{spent.peak_mib:,}"
+
+
+def _compare(one: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
+    """Raise DifferentRowsError naming the tables that hold other rows in the second build."""
+    tables = one.keys() | other.keys()
+    differing = sorted(name for name in tables if one.get(name) != other.get(name))
+    if differing:
+        raise DifferentRowsError(f"Built {what}, these hold other rows: {', '.join(differing)}.")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    count = _number(int, "a whole number above 0", lambda number: number > 0)
+    share = _number(float, "a share above 0 and up to 1", lambda number: 0 < number <= 1)
+    parser.add_argument("--customers", type=count, default=1_000_000, help="people in the world")
+    parser.add_argument("--orders", type=count, help="orders and receipts (ten to a customer)")
+    parser.add_argument("--events", type=count, help="web events (twenty to a customer)")
+    parser.add_argument("--increment", type=share, help="share of new data of the next day")
+    parser.add_argument("--seed", type=int, default=7, help="another seed is another world")
+    parser.add_argument("--out", type=Path, default=PROJECT_ROOT / "benchmarks" / "out")
+    parser.add_argument("--keep", action="store_true", help="leave the databases where they are")
+    options = parser.parse_args(arguments)
+    options.orders = options.orders or 10 * options.customers
+    options.events = options.events or 20 * options.customers
+    return options
+
+
+def _number(
+    read: Callable[[str], Any], what: str, fits: Callable[[Any], bool]
+) -> Callable[[str], Any]:
+    """An argparse type that says in words what it wants."""
+
+    def parse(text: str) -> Any:
+        try:
+            number = read(text.replace("_", "").replace(",", ""))
+        except ValueError:
+            number = None
+        if number is None or not fits(number):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return number
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+-- Grain: one row per session of a visitor.
+-- What was known of account and campaign is forgotten after a pause and kept where a mark cuts.
+with fragments as (
+    select * from {{ ref('int_session_fragments_cut') }}
+),
+
+followed as (
+    select
+        *,
+        lag(last_event_at) over (
+            partition by visitor_id
+            order by first_event_at asc, first_event_id asc
+        ) as previous_at
+    from fragments
+),
+
+paused as (
+    select
+        *,
+        {{ is_after_pause('first_event_at', 'previous_at') }} as is_after_pause
+    from followed
+),
+
+stretched as (
+    select
+        *,
+        count(case when is_after_pause then 1 end) over (
+            partition by visitor_id
+            order by first_event_at asc, first_event_id asc
+            rows between unbounded preceding and current row
+        ) as stretch_number
+    from paused
+),
+
+remembered as (
+    select
+        *{{ known_marks('visitor_id, stretch_number', 'first_event_at, first_event_id') }}
+    from stretched
+),
+
+numbered as (
+    select
+        *,
+        count(case when is_after_pause or {{ is_cut_by_mark() }} then 1 end) over (
+            partition by visitor_id
+            order by first_event_at asc, first_event_id asc
+            rows between unbounded preceding and current row
+        ) as session_number
+    from remembered
+),
+
+merged as (
+    select
+        visitor_id,
+        session_number,
+        {{ session_columns() }}
+    from numbered
+    group by visitor_id, session_number
+),
+
+named as (
+    select
+        *,
+        {{ field('first_fragment', 'event_id') }} as first_event_id,
+        {{ field('first_fragment', 'landing_page_url') }} as landing_page_url,
+        {{ field('first_fragment', 'referrer') }} as referrer,
+        {{ field('first_campaign', 'source') }} as utm_source,
+        {{ field('first_campaign', 'medium') }} as utm_medium,
+        {{ field('first_campaign', 'name') }} as utm_campaign
+    from merged
+),
+
+hosted as (
+    select
+        *,
+        {{ url_host('referrer') }} as host_before,
+        {{ url_host('landing_page_url') }} as own_host
+    from named
+)
+
+select
+    md5(visitor_id || '|' || first_event_id) as session_key,
+    visitor_id,
+    session_number,
+    started_at,
+    first_event_id,
+    ended_at,
+    account_id,
+    last_order_id,
+    last_carted_at,
+    landing_page_url,
+    referrer,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    -- tags tell where a visit came from, and one's own pages are no origin
+    case
+        when coalesce(utm_source, utm_medium, utm_campaign) is not null then null
+        when host_before = own_host then null
+        else host_before
+    end as referrer_host,
+    event_count,
+    page_view_count,
+    search_count,
+    product_view_count,
+    cart_count,
+    checkout_count,
+    login_count,
+    order_count
+from hosted

@@ -1,0 +1,101 @@
+"""The data dictionary, `docs/dictionary.md`, written from the boards of the marts.
+
+`python -m orchestration.transform.dictionary` rewrites the file.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.dbt import parse
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+DICTIONARY_PATH = PROJECT_ROOT / "docs" / "dictionary.md"
+
+_INTRODUCTION = """\
+# Data dictionary
+
+Every published table, column and metric. This page is generated from the boards in
+`dbt_project/models/marts/` (`make dictionary`); a test keeps it current. Times are UTC, amounts are
+decimal(18, 4), probabilities and ratios are between 0 and 1, and everything is as of one day.
+
+"""
+
+
+def dictionary_text(manifest: "Manifest") -> str:
+    """Return the dictionary as Markdown; in the order of rooms and boards."""
+    return _INTRODUCTION + "".join(_lines(manifest))
+
+
+def _lines(manifest: "Manifest") -> Iterator[str]:
+    marts = [
+        node
+        for name, node in sorted(manifest.nodes.items())
+        if name.startswith("model.") and node.fqn[1] == "marts"
+    ]
+    marts.sort(key=lambda node: (node.fqn[2], node.name))
+    for room, nodes in groupby(marts, key=lambda node: node.fqn[2]):
+        tables = list(nodes)
+        links = ", ".join(f"[{node.name}](#{node.name})" for node in tables)
+        yield f"- **{room}**: {links}\n"
+    yield "- [metrics](#metrics), [who reads what](#who-reads-what)\n"
+    for node in marts:
+        yield from _table(node)
+    yield from _metrics(manifest)
+    yield from _exposures(manifest)
+
+
+def _table(node: Any) -> Iterator[str]:
+    meta: Mapping[str, Any] = node.config.meta
+    grain = meta["grain"] if isinstance(meta["grain"], list) else [meta["grain"]]
+    yield f"\n## {node.name}\n\n{_line(node.description)}\n\n"
+    yield f"One row per {', '.join(f'`{column}`' for column in grain)}. Owner: {meta['owner']}.\n\n"
+    yield "| column | type | personal data | meaning |\n|---|---|---|---|\n"
+    for column in node.columns.values():
+        pii = [tag.removeprefix("pii:") for tag in column.config.tags if tag.startswith("pii:")]
+        yield (
+            f"| `{column.name}` | {column.data_type} | {', '.join(pii)} |"
+            f" {_line(column.description)} |\n"
+        )
+
+
+def _metrics(manifest: "Manifest") -> Iterator[str]:
+    yield "\n## metrics\n\n`warehouse metrics <name> --by <dimension>` answers them.\n\n"
+    yield "| metric | kind | meaning |\n|---|---|---|\n"
+    for metric in _by_name(manifest.metrics.values()):
+        yield f"| `{metric.name}` | {metric.type.value} | {_line(metric.description)} |\n"
+
+
+def _exposures(manifest: "Manifest") -> Iterator[str]:
+    yield "\n## who reads what\n\n| reader | kind | owner | tables | meaning |\n"
+    yield "|---|---|---|---|---|\n"
+    for exposure in _by_name(manifest.exposures.values()):
+        tables = ", ".join(sorted(f"`{ref.name}`" for ref in exposure.refs))
+        yield (
+            f"| {exposure.label or exposure.name} | {exposure.type.value} | {exposure.owner.name} |"
+            f" {tables} | {_line(exposure.description)} |\n"
+        )
+
+
+def _by_name(nodes: Iterable[Any]) -> list[Any]:
+    return sorted(nodes, key=lambda node: node.name)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write `docs/dictionary.md`."""
+    with tempfile.TemporaryDirectory() as home:
+        text = dictionary_text(parse(Settings(home=Path(home))))
+    DICTIONARY_PATH.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

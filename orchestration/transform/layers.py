@@ -1,0 +1,73 @@
+"""A layer built as a run builds it: anew, or only what has changed since its last build."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from orchestration.identity import state
+from orchestration.provenance import code_hash
+from orchestration.settings import Settings
+from orchestration.transform import builds
+from orchestration.transform.dbt import BuiltNode, build, lasting_models, topological_order
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+log = logging.getLogger("warehouse")
+
+
+def build_layer(
+    settings: Settings,
+    manifest: "Manifest",
+    layer: str,
+    only: Sequence[str] = (),
+    *,
+    anew: bool = False,
+) -> list[BuiltNode]:
+    """Build a layer, or only the models named, each after what it reads.
+
+    anew: everything, also where an increment is allowed. Models built by themselves void the build
+    of their layer, because they may speak of other rows than the rest. Raises TransformError.
+    """
+    if layer not in _BUILDS:
+        return build(settings, manifest, layer, only)
+    if only:
+        with duckdb.connect(str(settings.working_database)) as connection:
+            builds.void_build(connection, layer)
+        return build(settings, manifest, layer, only)
+    return _BUILDS[layer](settings, manifest, anew)
+
+
+def _build_identity(settings: Settings, manifest: "Manifest", anew: bool) -> list[BuiltNode]:
+    # The records first: how many there are is part of what allows an increment.
+    nodes = build(settings, manifest, "identity", ["int_records_unioned"])
+    with duckdb.connect(str(settings.working_database)) as connection:
+        increment = state.open_build(connection, code_hash()) and not anew
+    log.info("identity: %s", "only what has changed" if increment else "all records")
+    lasting = lasting_models(manifest, "identity") if increment else []
+    left = ["int_records_unioned", *(node.name for node in lasting)]
+    nodes += [*lasting, *build(settings, manifest, "identity", excluding=left, increment=increment)]
+    # Dagster takes the assets of a step only in the order of their dependencies
+    order = {name: place for place, name in enumerate(topological_order(manifest))}
+    nodes.sort(key=lambda node: order[node.unique_id])
+    with duckdb.connect(str(settings.working_database)) as connection:
+        state.close_build(connection)
+    return nodes
+
+
+def _build_marts(settings: Settings, manifest: "Manifest", anew: bool) -> list[BuiltNode]:
+    """Build the models of `intermediate`, which may add to the last build, and the marts.
+
+    The marts are made anew in either case: their file is written from empty.
+    """
+    with duckdb.connect(str(settings.working_database)) as connection:
+        increment = builds.open_build(connection, "marts", code_hash()) and not anew
+    nodes = build(settings, manifest, "marts", increment=increment)
+    with duckdb.connect(str(settings.working_database)) as connection:
+        builds.close_build(connection, "marts")
+    return nodes
+
+
+_BUILDS = {"identity": _build_identity, "marts": _build_marts}

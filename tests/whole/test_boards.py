@@ -1,0 +1,103 @@
+"""What every mart promises on its board, and that its suite and the dictionary keep up with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.dbt import parse
+from orchestration.transform.dictionary import DICTIONARY_PATH, dictionary_text
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def manifest(parsed_project: Path) -> "Manifest":
+    return parse(Settings(home=parsed_project.parent))
+
+
+@pytest.fixture(scope="module")
+def marts(manifest: "Manifest") -> list[Any]:
+    return list(_of_layer(manifest, "marts"))
+
+
+def _of_layer(manifest: "Manifest", layer: str) -> Iterator[Any]:
+    for name, node in manifest.nodes.items():
+        if name.startswith("model.") and node.fqn[1] == layer:
+            yield node
+
+
+def grain(node: Any) -> list[str]:
+    listed = node.config.meta["grain"]
+    return listed if isinstance(listed, list) else [listed]
+
+
+def test_every_mart_has_a_contract_an_owner_and_a_grain_of_its_own_columns(
+    marts: list[Any],
+) -> None:
+    for node in marts:
+        assert node.config.contract.enforced, node.name
+        assert node.config.meta["owner"], node.name
+        assert set(grain(node)) <= set(node.columns), node.name
+
+
+def test_every_column_of_a_mart_says_what_it_means(marts: list[Any]) -> None:
+    silent = [
+        f"{node.name}.{column.name}"
+        for node in marts
+        for column in node.columns.values()
+        if len(column.description.strip()) < 4 or not column.data_type
+    ]
+    assert silent == []
+
+
+def test_no_column_of_a_mart_is_nested(marts: list[Any]) -> None:
+    nested = [
+        f"{node.name}.{column.name} {column.data_type}"
+        for node in marts
+        for column in node.columns.values()
+        if any(word in str(column.data_type).lower() for word in ("[]", "struct", "map", "json"))
+    ]
+    assert nested == []
+
+
+def test_every_gate_of_a_mart_proves_the_grain_that_the_board_names(marts: list[Any]) -> None:
+    suites = yaml.safe_load(
+        (PROJECT_ROOT / "expectations" / "marts.yml").read_text(encoding="utf-8")
+    )
+    keys = {
+        suite["table"].removeprefix("marts."): [
+            set(check["column_list"])
+            for check in suite["expectations"]
+            if check["expect"] == "expect_key_to_be_unique" and check["severity"] == "critical"
+        ]
+        for suite in suites
+    }
+    unproven = [node.name for node in marts if set(grain(node)) not in keys.get(node.name, [])]
+    assert unproven == []
+
+
+def test_every_model_between_identity_and_the_marts_is_described(manifest: "Manifest") -> None:
+    for node in _of_layer(manifest, "intermediate"):
+        assert node.description, node.name
+        assert node.config.meta.get("grain"), node.name
+        assert node.config.meta.get("owner"), node.name
+
+
+def test_every_mart_has_a_reader_that_is_named(manifest: "Manifest", marts: list[Any]) -> None:
+    read = {
+        name.rpartition(".")[2]
+        for exposure in manifest.exposures.values()
+        for name in exposure.depends_on_nodes
+    }
+    assert sorted({node.name for node in marts} - read) == []
+
+
+def test_the_data_dictionary_is_current(manifest: "Manifest") -> None:
+    assert DICTIONARY_PATH.read_text(encoding="utf-8") == dictionary_text(manifest), (
+        "run make dictionary"
+    )
