@@ -89,6 +89,16 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
 
+bench-retention: .venv/dev ## orders of a file, predicted from CALIBRATION_END up to HOLDOUT_END: ORDERS= MAP= (LAYOUT= TIME_FORMAT= WINDOW_START= WINDOW_END= RETURN_DAYS= RETURN_STATUSES=)
+	@.venv/bin/python -m benchmarks.bench_retention --orders '$(ORDERS)' --map '$(MAP)' \
+	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') \
+	    $(if $(CALIBRATION_END),--calibration-end '$(CALIBRATION_END)') \
+	    $(if $(HOLDOUT_END),--holdout-end '$(HOLDOUT_END)') \
+	    $(if $(WINDOW_START),--window-start '$(WINDOW_START)') \
+	    $(if $(WINDOW_END),--window-end '$(WINDOW_END)') \
+	    $(if $(RETURN_DAYS),--return-days '$(RETURN_DAYS)') \
+	    $(if $(RETURN_STATUSES),--return-statuses '$(RETURN_STATUSES)')
+
 bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=lines MAP= POSITIVE= NEGATIVE=)
 	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
 	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
@@ -146,4 +156,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts lock clean
+.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-retention lock clean

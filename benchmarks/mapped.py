@@ -43,7 +43,8 @@ class MappedFile:
 
     layout: `csv` (with a header; Parquet is told by its name), `whitespace` (no header, columns
     c1, c2, ... between blanks) or `lines` (no header, c1 is what stands before the last tab of a
-    line and c2 what stands after it).
+    line and c2 what stands after it). required: our columns without which a line is left out; how
+    many there are is printed.
     """
 
     feed: str
@@ -52,6 +53,7 @@ class MappedFile:
     constants: Mapping[str, str] = field(default_factory=dict)
     layout: str = "csv"
     time_format: str | None = None
+    required: Sequence[str] = ()
 
 
 def parse_map(text: str) -> dict[str, str]:
@@ -168,6 +170,7 @@ def write_feed(file: MappedFile, landing: Path) -> None:
         connection.execute("set TimeZone = 'UTC'")
         load_text(connection, file)
         cells = ", ".join(_cells(connection, feed, file))
+        _leave_out(connection, file)
         target = folder / f"{file.path.stem.split('.')[0]}.parquet"
         connection.execute(f"copy (select {cells} from file) to {literal(target)} (format parquet)")
 
@@ -237,6 +240,14 @@ def _cells(connection: duckdb.DuckDBPyConnection, feed: Feed, file: MappedFile) 
             yield f"cast(_number as varchar) as {quoted(column.name)}"
         elif column.name == "currency_code":
             yield "'EUR' as currency_code"
+
+
+def _leave_out(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
+    for column in file.required:
+        theirs = f"nullif(trim(cast({quoted(file.mapping[column])} as varchar)), '')"
+        count = connection.execute(f"delete from file where {theirs} is null").fetchall()[0][0]
+        if count:
+            print(f"{count:,} lines of {file.path.name} without {column} are left out.")
 
 
 def _time(connection: duckdb.DuckDBPyConnection, text: str, column: str, file: MappedFile) -> str:

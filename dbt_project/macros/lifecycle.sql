@@ -39,6 +39,11 @@
     )
 {%- endmacro %}
 
+{#- The date before which one in a hundred lies, one of them itself; null without dates. -#}
+{% macro earliest_hundredth(day) -%}
+    quantile_disc({{ day }}, 0.01)
+{%- endmacro %}
+
 {#- First day of the calendar period that a date or time lies in; weeks begin on Monday. -#}
 {% macro period_start(period, column) -%}
     {%- if period not in ['day', 'week', 'month', 'quarter', 'year'] -%}

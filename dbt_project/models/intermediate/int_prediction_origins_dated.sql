@@ -9,12 +9,18 @@ with shares as (
     {% endfor %}
 ),
 
+-- a stray order of long ago is not the beginning of the data
+beginnings as (
+    select {{ earliest_hundredth('first_purchased_on') }} as first_day
+    from {{ ref('int_purchase_histories_summarised') }}
+),
+
 spans as (
     select
-        min(first_purchased_on) as first_day,
-        {{ days_between('min(first_purchased_on)', as_of_date()) }} as span_days
-    from {{ ref('int_purchase_histories_summarised') }}
-    having count(*) > 0
+        first_day,
+        {{ days_between('first_day', as_of_date()) }} as span_days
+    from beginnings
+    where first_day is not null
 ),
 
 dated as (

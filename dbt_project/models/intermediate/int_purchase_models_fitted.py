@@ -15,8 +15,9 @@ LEAST_REPEATERS = 100
 LEAST_REPEATERS_AT_ORIGINS = 50
 # Natural logarithms. At a bound the parameter means "as good as none" or "everybody alike".
 LOWEST, HIGHEST = np.log(1e-4), np.log(1e5)
-# Of the gradient of the mean log-likelihood by log parameters.
-FLAT = 1e-6
+# Log-likelihood that a parameter e times as large may still gain: nothing that data can tell. Where
+# everybody is alike the likelihood is a ridge, and no climb along it ends.
+FLAT = 0.1
 PURCHASE_PARAMETERS = ("r", "alpha", "a", "b")
 SPEND_PARAMETERS = ("p", "q", "v")
 
@@ -152,7 +153,7 @@ def maximise(likelihood, starts, customers):
     # At a bound only a slope that points back inside tells that the climb is unfinished.
     slope = np.where((is_low & (slope > 0)) | (is_high & (slope < 0)), 0.0, slope)
     status = "at_bound" if np.any(is_low | is_high) else "converged"
-    if not np.isfinite(value) or np.max(np.abs(slope)) > FLAT:
+    if not np.isfinite(value) or np.max(np.abs(slope)) * customers > FLAT:
         status = "not_converged"
     return np.exp(logarithms), -value * customers, status
 

@@ -13,6 +13,8 @@ PRIOR = 5.0
 # A probability must not fall when the model's rises, and a correction is no new model.
 LEAST_SLOPE, MOST_SLOPE, MOST_SHIFT = 0.2, 3.0, 2.0
 LEAST_FACTOR, MOST_FACTOR = 0.2, 5.0
+# A correction that predicts the past worse by more than this is none: times have changed.
+MOST_BRIER_RATIO = 1.01
 # Of customers who bought again, and of those who did not, at all origins together.
 LEAST_OUTCOMES = 50
 CALIBRATED, PLAIN, RECENCY = "mbg_nbd_calibrated", "mbg_nbd", "recency"
@@ -21,14 +23,16 @@ CALIBRATED, PLAIN, RECENCY = "mbg_nbd_calibrated", "mbg_nbd", "recency"
 class Outcomes:
     """What was predicted of groups of customers and what came; arrays of one length.
 
-    silent: predicted probability of no purchase; expected: purchases of one customer.
+    silent_days: since the last purchase day; silent: predicted probability of no purchase;
+    expected: purchases of one customer.
     """
 
     def __init__(  # noqa: PLR0917 - the columns of the query
-        self, origin, repeat_count, silent, expected, customers, without, purchases
+        self, origin, repeat_count, silent_days, silent, expected, customers, without, purchases
     ):
         self.origin = np.asarray(origin, dtype=int)
         self.repeat_count = np.asarray(repeat_count, dtype=float)
+        self.silent_days = np.asarray(silent_days, dtype=float)
         self.silent = np.clip(np.asarray(silent, dtype=float), 1e-6, 1 - 1e-6)
         self.expected = np.asarray(expected, dtype=float)
         self.customers = np.asarray(customers, dtype=float)
@@ -108,7 +112,11 @@ def measured(outcomes, scores, factor):
 
 
 def backtest(outcomes):
-    """Yield (origin, name, value): each origin predicted with what the other origins taught."""
+    """Yield (origin, name, value): each origin predicted with what the other origins taught.
+
+    The days that they predict overlap, so this tells what the correction is worth, not how exact
+    the next prediction will be.
+    """
     scores = np.zeros_like(outcomes.silent)
     factors = np.ones_like(outcomes.silent)
     origins = np.unique(outcomes.origin)
@@ -154,10 +162,26 @@ def decide(fit, outcomes):
         yield 0, CALIBRATED, name, float(value), None
     yield 0, CALIBRATED, "expected_factor", factor, None
     yield 0, CALIBRATED, "origins", float(len(np.unique(outcomes.origin))), None
-    for origin, name, value in backtest(outcomes):
+    found = list(backtest(outcomes))
+    for origin, name, value in found:
         yield origin, CALIBRATED, f"backtest_{name}", value, None
-    for name, value in measured(outcomes, outcomes.silent, np.ones_like(outcomes.silent)):
+    plain = dict(measured(outcomes, outcomes.silent, np.ones_like(outcomes.silent)))
+    for name, value in plain.items():
         yield 0, PLAIN, f"backtest_{name}", value, None
+    bought_again = outcomes.customers - outcomes.without
+    area = area_under_curve(outcomes.silent_days, outcomes.without, bought_again)
+    yield 0, RECENCY, "backtest_auc", area, None
+    corrected = {name: value for origin, name, value in found if origin == 0}
+    if corrected["brier"] > MOST_BRIER_RATIO * plain["brier"]:
+        yield 0, "published", "method", None, PLAIN
+        yield (
+            0,
+            "published",
+            "reason",
+            None,
+            "not calibrated: what earlier days taught made predictions of others worse",
+        )
+        return
     yield 0, "published", "method", None, CALIBRATED
     yield 0, "published", "reason", None, "MBG/NBD is fitted, and calibrated by its own past"
 
@@ -174,7 +198,9 @@ def model(dbt, session):
     found = session.sql(
         """
         select
-            backtested.origin, backtested.repeat_count, predicted.no_purchase_probability,
+            backtested.origin, backtested.repeat_count,
+            backtested.age_days - backtested.recency_days as silent_days,
+            predicted.no_purchase_probability,
             predicted.expected_count, backtested.customer_count,
             backtested.customers_without_purchase, backtested.later_purchase_count
         from backtested

@@ -40,7 +40,9 @@ joined as (
         -- a probability of 0 or 1 has no logit
         least(greatest(predicted.no_purchase_probability, 1e-6), 1 - 1e-6)
             as no_purchase_probability,
-        coalesce(published.expected_factor, 1) as factor,
+        case when published.method = 'mbg_nbd_calibrated' then published.expected_factor else 1 end
+            as factor,
+        predicted.expected_count,
         predicted.expected_90_days_count,
         predicted.expected_180_days_count,
         predicted.expected_365_days_count,
@@ -79,6 +81,13 @@ select
         6
     ) as churn_probability,
     horizon_days as churn_horizon_days,
+    round(
+        case
+            when method = 'recency' then horizon_days * purchases_per_day
+            else factor * expected_count
+        end,
+        6
+    ) as expected_purchases_horizon,
     {% for days in [90, 180, 365] -%}
     round(
         case

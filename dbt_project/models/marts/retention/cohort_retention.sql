@@ -84,8 +84,7 @@ select
         as is_complete,
     cells.cohort_size,
     coalesce(counted.retained_count, 0) as retained_count,
-    round(coalesce(counted.retained_count, 0) / cast(cells.cohort_size as double), 6)
-        as retained_ratio,
+    coalesce(counted.retained_count, 0) / cast(cells.cohort_size as double) as retained_ratio,
     cast(coalesce(counted.purchase_count, 0) as bigint) as purchase_count,
     cast(coalesce(counted.net_amount, 0) as decimal(18, 4)) as reporting_net_amount,
     '{{ var("reporting_currency") }}' as reporting_currency_code

@@ -82,10 +82,9 @@ select
     cast(counted.return_days as bigint) as return_days,
     counted.customer_count,
     counted.returned_count,
-    round(counted.returned_count / nullif(cast(counted.customer_count as double), 0), 6)
-        as returned_ratio,
+    counted.returned_count / nullif(cast(counted.customer_count as double), 0) as returned_ratio,
     counted.observed_count,
-    round(counted.returned_count / nullif(cast(counted.observed_count as double), 0), 6)
+    counted.returned_count / nullif(cast(counted.observed_count as double), 0)
         as observed_returned_ratio
 from counted
 cross join windows

@@ -57,11 +57,19 @@ changes as (
     group by coalesce(before_change.month_number, after_change.month_number)
 ),
 
+moved as (
+    select month_number from changes
+    union all
+    select month_number from entries
+    union all
+    select month_number from exits
+),
+
 earliest as (
     select
-        min(first_month) as month_number,
-        {{ month_number(as_of_date()) }} - min(first_month) as month_count
-    from spans
+        min(month_number) as month_number,
+        {{ month_number(as_of_date()) }} - min(month_number) as month_count
+    from moved
 ),
 
 months as (
