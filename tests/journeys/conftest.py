@@ -23,11 +23,15 @@ ALL_CUTS = {
 
 
 def lab_with(
-    variables: dict[str, object], parsed_project: Path, tmp_path_factory: pytest.TempPathFactory
+    variables: dict[str, object],
+    parsed_project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    with_increment: bool = False,
 ) -> Lab:
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(parsed_project, home / "dbt")
-    return Lab(compiled(home, variables))
+    return Lab(compiled(home, variables, with_increment=with_increment))
 
 
 @pytest.fixture(scope="package")
@@ -39,4 +43,4 @@ def plain(parsed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab
 @pytest.fixture(scope="package")
 def all_cuts(parsed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Sessions that a pause, midnight in New York, a campaign and another account end."""
-    return lab_with(dict(ALL_CUTS), parsed_project, tmp_path_factory)
+    return lab_with(dict(ALL_CUTS), parsed_project, tmp_path_factory, with_increment=True)
