@@ -318,6 +318,39 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             " values ('cus_ghost', 'withdrawn', null, 1, '2026-03-01', 'all records are gone')",
             "An id that ended redirects, and an id that redirects has ended.",
         ),
+        (
+            "update release_candidate.marts.customer_segments set value_tier = 'huge'"
+            " where value_tier = 'top'",
+            "marts.customer_segments.value_tier",
+        ),
+        (
+            "update release_candidate.marts.customer_segments set frequency_score = null"
+            " where purchase_count > 0",
+            "Whoever bought has scores, and nobody else.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_segment_memberships values"
+            " ('cus_ghost', 'Champions', '2026-02-01', '2026-02-20', 'why', 'why not'),"
+            " ('cus_ghost', 'Champions', '2026-02-10', null, 'why', null),"
+            " ('cus_ghost', 'Contactable By Mail', '2026-02-10', null, 'why', null),"
+            " ('cus_ghost', 'Lost', '2026-02-10', '2026-02-10', 'why', 'why not')",
+            "A stay lasts a day at least, and says why it began and why it ended.",
+        ),
+        ("select 1", "cus_ghost is in Champions twice on 2026-02-10"),
+        ("select 1", "Who is in a segment today is who the rules say"),
+        ("select 1", "Nobody is in a segment without the consent that it needs."),
+        ("select 1", "Whoever is in a segment is a customer that is published."),
+        (
+            "insert into state.customer_segment_memberships values"
+            " ('cus_ghost', 'Active', '2026-01-01', '2026-02-01', 'why', 'why not')",
+            "A stay that is over is never forgotten or told otherwise.",
+        ),
+        (
+            "update release_candidate.marts.segments set predicate = 'true'"
+            " where segment = 'Champions'",
+            "Every rule is published as it was applied.",
+        ),
+        ("select 1", "A size is the number of stays of the day."),
     ],
 }
 
