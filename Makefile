@@ -38,6 +38,9 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
+segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
+	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
+
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
@@ -114,4 +117,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up lock clean
+.PHONY: help run rejects train rollback releases segments dev test explore lint lint-sql format sample sources bench-run bench-identity bench-blow-up bench-rfm lock clean

@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev, and the verbs of identity."""
+"""The `warehouse` command: run, rejects, rollback, releases, dev, identity's verbs, segments."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ from rich.table import Table
 from orchestration.console import console
 from orchestration.identity.commands import add_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
     add_verbs(verbs)
+    add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
     try:
@@ -73,7 +75,17 @@ def prepare_dagster(settings: Settings) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
+        SegmentRuleError,
+        check_segment_rules,
+    )
+
     started = time.perf_counter()
+    try:
+        check_segment_rules()
+    except SegmentRuleError as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     prepare_dagster(settings)
     _show_progress(started)

@@ -20,6 +20,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
+from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
 
 def feed_key(feed: Feed) -> dg.AssetKey:
@@ -58,8 +59,10 @@ def landing(
     settings = warehouse.settings
     with warehouse.stage("landing"):
         try:
+            # before anything is landed: a rule that cannot be used would fail the marts at the end
+            check_segment_rules()
             release = current_release(settings)
-        except ReleaseError as error:
+        except (SegmentRuleError, ReleaseError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         with _working_database(settings) as connection:
             try:
