@@ -83,6 +83,11 @@ bench-identity: .venv/dev ## identity beside Splink: SIZE=1000000, or PEOPLE= TR
 bench-blow-up: .venv/dev ## inputs that make matching blow up, beside ordinary ones: SIZE=100000
 	@.venv/bin/python -m benchmarks.bench_blow_up --records $(or $(SIZE),100000)
 
+bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. ordered_at=.. total_amount=.." (AS_OF= RULES= SEGMENT=)
+	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
+	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
+	    $(if $(SEGMENT),--segment '$(SEGMENT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)')
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock

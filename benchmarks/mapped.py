@@ -69,11 +69,13 @@ def build_marts(
     as_of: date,
     models: Sequence[str],
     variables: Mapping[str, object] | None = None,
+    seeds: Mapping[str, Path] | None = None,
     memory_limit: str = "8GiB",
 ) -> Settings:
     """Land the files in a fresh folder and build the named marts with all that they read.
 
-    variables: of dbt, instead of those in dbt_project.yml. Returns the installation; its working
+    variables: of dbt, instead of those in dbt_project.yml. seeds: name of a seed to a CSV whose
+    rows take the place of its own. Returns the installation; its working
     database and its candidate hold the tables. Raises MappedFileError for a file that cannot be
     used or a line that does not land.
     """
@@ -98,10 +100,24 @@ def build_marts(
         load_steward_decisions(connection, settings.decisions)
     manifest = parse(settings)
     build(settings, manifest, "staging", variables=variables)
+    _replace_seeds(settings, seeds or {})
     build(settings, manifest, "identity", variables=variables)
     settings.candidate_database.unlink(missing_ok=True)
     build(settings, manifest, "marts", list(_with_parents(manifest, models)), variables=variables)
     return settings
+
+
+def _replace_seeds(settings: Settings, seeds: Mapping[str, Path]) -> None:
+    with duckdb.connect(str(settings.working_database)) as connection:
+        for seed, path in seeds.items():
+            try:
+                connection.execute(f"delete from reference.{quoted(seed)}")
+                connection.execute(
+                    f"insert into reference.{quoted(seed)} by name"
+                    f" from read_csv({literal(path)}, header = true, all_varchar = true)"
+                )
+            except duckdb.Error as error:
+                raise MappedFileError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _with_parents(manifest: "Manifest", models: Sequence[str]) -> set[str]:
@@ -153,6 +169,8 @@ def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
     """Load the file as table `file`, all text, numbered by `_number` as it stands."""
     if not file.path.is_file():
         raise MappedFileError(f"There is no file {file.path}.")
+    if not file.path.stat().st_size:
+        raise MappedFileError(f"{file.path} is empty.")
     path = literal(file.path)
     if file.layout == "whitespace":
         query = (
@@ -187,7 +205,10 @@ def _load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
 def _cells(connection: duckdb.DuckDBPyConnection, feed: Feed, file: MappedFile) -> Iterator[str]:
     columns = [column.name for column in feed.columns]
     theirs = [
-        row[0] for row in connection.execute("select column_name from (describe file)").fetchall()
+        row[0]
+        for row in connection.execute(
+            "select column_name from (describe file) where column_name <> '_number'"
+        ).fetchall()
     ]
     for ours, name in file.mapping.items():
         if ours not in columns:
