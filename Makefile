@@ -103,6 +103,7 @@ bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=line
 	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
 	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
 	    $(if $(POSITIVE),--positive '$(POSITIVE)') $(if $(NEGATIVE),--negative '$(NEGATIVE)')
+
 bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. ordered_at=.. total_amount=.." (AS_OF= RULES= SEGMENT=)
 	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
 	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
