@@ -103,10 +103,12 @@ bench-feedback: .venv/dev ## sentiment beside labels: COMMENTS=file (LAYOUT=line
 	@.venv/bin/python -m benchmarks.bench_feedback --comments '$(COMMENTS)' \
 	    $(if $(LAYOUT),--layout '$(LAYOUT)') $(if $(MAP),--map '$(MAP)') \
 	    $(if $(POSITIVE),--positive '$(POSITIVE)') $(if $(NEGATIVE),--negative '$(NEGATIVE)')
+
 bench-rfm: .venv/run ## RFM of foreign orders: ORDERS= MAP="customer_id=.. ordered_at=.. total_amount=.." (AS_OF= RULES= SEGMENT=)
 	@.venv/bin/python -m benchmarks.bench_rfm --orders '$(ORDERS)' --map '$(MAP)' \
 	    $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(RULES),--rules '$(RULES)') \
 	    $(if $(SEGMENT),--segment '$(SEGMENT)') $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)')
+
 bench-sessions: .venv/dev ## sessions of a file: EVENTS= MAP= (GAP_MINUTES= MIDNIGHT=1 ZONE= CAMPAIGN=1 ACCOUNT=1)
 	@.venv/bin/python -m benchmarks.bench_sessions $(events_file) \
 	    $(if $(GAP_MINUTES),--gap-minutes '$(GAP_MINUTES)') $(if $(ZONE),--zone '$(ZONE)') \
@@ -117,6 +119,7 @@ bench-funnel: .venv/dev ## a funnel over a file: EVENTS= MAP= STEPS="placed comp
 
 events_file = $(if $(EVENTS),--events '$(EVENTS)') $(if $(MAP),--map '$(MAP)') \
     $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') $(if $(AS_OF),--as-of '$(AS_OF)')
+
 bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 (ORDERS= EVENTS= INCREMENT=0.01)
 	@.venv/bin/python -m benchmarks.bench_marts --customers '$(or $(CUSTOMERS),1000000)' \
 	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \

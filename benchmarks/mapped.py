@@ -217,7 +217,10 @@ def load_text(connection: duckdb.DuckDBPyConnection, file: MappedFile) -> None:
 def _cells(connection: duckdb.DuckDBPyConnection, feed: Feed, file: MappedFile) -> Iterator[str]:
     columns = [column.name for column in feed.columns]
     theirs = [
-        row[0] for row in connection.execute("select column_name from (describe file)").fetchall()
+        row[0]
+        for row in connection.execute(
+            "select column_name from (describe file) where column_name <> '_number'"
+        ).fetchall()
     ]
     for ours, name in file.mapping.items():
         if ours not in columns:

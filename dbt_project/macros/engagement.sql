@@ -3,7 +3,7 @@
     coalesce({{ column }} < {{ as_of_end() }}, false)
 {%- endmacro %}
 
-{#- Whether something happened in the last `recent_days` calendar days (UTC), as-of day included. -#}
+{#- Whether something happened in the last `recent_days` calendar days (UTC) with the as-of day. -#}
 {% macro is_recent(column) -%}
     coalesce(
         {{ column }} >= {{ as_of_end() }} - interval {{ var('recent_days') }} day

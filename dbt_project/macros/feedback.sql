@@ -32,7 +32,7 @@
         '(?:yours )?(?:sincerely|faithfully|truly)(?: yours)?',
         'respectfully(?: yours)?',
         'cheers',
-        '(?:mit )?(?:freundlichen?|herzlichen?|besten?|vielen?|liebe|schöne) gr(?:ü|ue)(?:ß|ss)en?',
+        '(?:mit )?(?:freundlich|herzlich|best|viel|lieb|schön)e?n? gr(?:ü|ue)(?:ß|ss)en?',
         'cordialement|bien (?:à|a) vous',
         '(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|atentamente',
         '(?:cordiali|distinti) saluti',
@@ -50,12 +50,11 @@
     ) || ' '
 {%- endmacro %}
 
-{#- Rows (text_key, words, word) of a relation of texts: each of their words once. -#}
-{% macro distinct_words(relation) -%}
+{#- Rows (text_key, word) of a relation of texts with their spaced words. -#}
+{% macro words_of(relation) -%}
     select
         text_key,
-        words,
-        unnest(list_distinct(string_split(trim(words), ' '))) as word
+        unnest(string_split(trim(words), ' ')) as word
     from {{ relation }}
 {%- endmacro %}
 

@@ -24,19 +24,21 @@
     max({{ column }}, 2)[2]
 {%- endmacro %}
 
-{#- Whole years from a birth date to the as-of day; who was born on 29 February turns a year older
-    on 1 March where there is none. -#}
+{#- Whole years from a birth date to the as-of day. Who was born on 29 February is a year older on
+    1 March of a common year. Null for a birth in the future or more than 120 years ago. -#}
 {% macro age_years(birth_date) -%}
-    cast(
-        extract(year from {{ as_of_date() }}) - extract(year from {{ birth_date }})
-        - case
-            when
-                (extract(month from {{ as_of_date() }}), extract(day from {{ as_of_date() }}))
-                < (extract(month from {{ birth_date }}), extract(day from {{ birth_date }}))
-                then 1
-            else 0
-        end as bigint
-    )
+    {%- set years -%}
+        (
+            year({{ as_of_date() }}) - year({{ birth_date }})
+            - case
+                when
+                    month({{ as_of_date() }}) * 100 + day({{ as_of_date() }})
+                    < month({{ birth_date }}) * 100 + day({{ birth_date }}) then 1
+                else 0
+            end
+        )
+    {%- endset -%}
+    case when {{ years }} between 0 and 120 then cast({{ years }} as bigint) end
 {%- endmacro %}
 
 {#- The date before which one in a hundred lies, one of them itself; null without dates. -#}

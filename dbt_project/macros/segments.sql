@@ -91,23 +91,6 @@
     '{{ text | replace("'", "''") }}'
 {%- endmacro %}
 
-{#- Whole years from a birth date to the as-of day. Who was born on 29 February is a year older on
-    1 March of a common year. Null for a birth in the future or more than 120 years ago. -#}
-{% macro age_in_years(birth_date) -%}
-    {%- set years -%}
-        (
-            year({{ as_of_date() }}) - year({{ birth_date }})
-            - case
-                when
-                    month({{ as_of_date() }}) * 100 + day({{ as_of_date() }})
-                    < month({{ birth_date }}) * 100 + day({{ birth_date }}) then 1
-                else 0
-            end
-        )
-    {%- endset -%}
-    case when {{ years }} between 0 and 120 then cast({{ years }} as bigint) end
-{%- endmacro %}
-
 {#- The band of an age in years; null for none. -#}
 {% macro age_band(age) -%}
     case
@@ -118,18 +101,6 @@
         when {{ age }} < 55 then '45-54'
         when {{ age }} < 65 then '55-64'
         when {{ age }} >= 65 then '65 and over'
-    end
-{%- endmacro %}
-
-{#- What the money kept makes of a customer: the quintile of those who bought. -#}
-{% macro value_tier(amount, monetary_score) -%}
-    case
-        when coalesce({{ amount }}, 0) <= 0 then 'none'
-        when {{ monetary_score }} = 5 then 'top'
-        when {{ monetary_score }} = 4 then 'high'
-        when {{ monetary_score }} = 3 then 'medium'
-        when {{ monetary_score }} = 2 then 'low'
-        else 'lowest'
     end
 {%- endmacro %}
 

@@ -186,6 +186,49 @@
     )
 {%- endmacro %}
 
+{#- The counts of fragments and sessions. -#}
+{% macro counted_columns() -%}
+    {{ return([
+        'event_count', 'page_view_count', 'search_count', 'product_view_count', 'cart_count',
+        'checkout_count', 'login_count', 'order_count',
+    ]) }}
+{%- endmacro %}
+
+{#- The columns of a session from its merged fragments, and from the one fragment that it is. -#}
+{% macro columns_of_merged() -%}
+    visitor_id,
+    session_number,
+    started_at,
+    ended_at,
+    {{ field('first_fragment', 'event_id') }} as first_event_id,
+    {{ field('first_fragment', 'landing_page_url') }} as landing_page_url,
+    {{ field('first_fragment', 'referrer') }} as referrer,
+    {{ field('first_campaign', 'source') }} as utm_source,
+    {{ field('first_campaign', 'medium') }} as utm_medium,
+    {{ field('first_campaign', 'name') }} as utm_campaign,
+    account_id,
+    last_order_id,
+    last_carted_at,
+    {{ counted_columns() | join(', ') }}
+{%- endmacro %}
+
+{% macro columns_of_fragment() -%}
+    visitor_id,
+    fragment_number as session_number,
+    first_event_at as started_at,
+    last_event_at as ended_at,
+    first_event_id,
+    landing_page_url,
+    referrer,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    account_id,
+    last_order_id,
+    last_carted_at,
+    {{ counted_columns() | join(', ') }}
+{%- endmacro %}
+
 {#- Fragments of one session merged. -#}
 {% macro session_columns() -%}
     {%- set at, id = 'first_event_at', 'first_event_id' -%}
@@ -199,9 +242,7 @@
     {{ latest('account_id', at, id) }} as account_id,
     {{ latest('last_order_id', at, id) }} as last_order_id,
     max(last_carted_at) as last_carted_at,
-    {%- for counted in [
-        'event', 'page_view', 'search', 'product_view', 'cart', 'checkout', 'login', 'order',
-    ] %}
-    cast(sum({{ counted }}_count) as bigint) as {{ counted }}_count{{ ',' if not loop.last }}
+    {%- for counted in counted_columns() %}
+    cast(sum({{ counted }}) as bigint) as {{ counted }}{{ ',' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

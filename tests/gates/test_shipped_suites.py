@@ -456,6 +456,63 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "Every rule is published as it was applied.",
         ),
         ("select 1", "A size is the number of stays of the day."),
+        (
+            "update release_candidate.marts.sessions set event_count = event_count + 1"
+            " where anonymous_id = 'V1'",
+            "2 events landed, 5 in sessions, 0 left out",
+        ),
+        (
+            "update release_candidate.marts.sessions set customer_id = 'cus_ghost'"
+            " where anonymous_id = 'V2'",
+            "is not of the customer of its record",
+        ),
+        (
+            "insert into release_candidate.marts.sessions by name select * replace"
+            " ('s' as session_key, ended_at + interval 1 hour as ended_at, started_at"
+            " - interval 1 hour as started_at, 'backwards' as stitched_by)"
+            " from release_candidate.marts.sessions where anonymous_id = 'V1'",
+            "s ends after the next one has begun",
+        ),
+        (
+            "update release_candidate.marts.touchpoints set position = position + 1"
+            " where order_key = 'shop:1'",
+            "Positions count the touches of a customer without a gap.",
+        ),
+        (
+            "delete from release_candidate.marts.touchpoints where order_key = 'pos:R1'",
+            "The purchases among the touches are those of the orders.",
+        ),
+        ("select 1", "A journey is made of its touches, and every touch is part of one."),
+        (
+            "update release_candidate.marts.customer_journeys set outcome = 'open'"
+            " where order_key = 'shop:1'",
+            "A journey that ended in a purchase names it",
+        ),
+        (
+            "update release_candidate.marts.channel_attribution"
+            " set credited_amount = credited_amount + 0.0001"
+            " where order_key = 'pos:R2' and attribution_model = 'linear'",
+            "In each model the credits of a purchase are its net amount",
+        ),
+        ("select 1", "In every currency the credits of a model are the revenue of all purchases."),
+        (
+            "update release_candidate.marts.channel_attribution set credit_ratio = 0.5"
+            " where order_key = 'pos:R1' and attribution_model = 'last_touch'",
+            "pos:R1, last_touch: shares sum to 0.5",
+        ),
+        (
+            "update release_candidate.marts.channel_attribution set touchpoint_key = 'ticket:T1'"
+            " where order_key = 'pos:R2' and attribution_model = 'first_touch'",
+            "ticket:T1 is credited for pos:R2",
+        ),
+        (
+            "update release_candidate.marts.channel_performance set reporting_credited_amount = 0",
+            "What channels earned is what was credited.",
+        ),
+        (
+            "update release_candidate.marts.purchase_funnel set unique_count = step_number",
+            "step 2: 2 of 1",
+        ),
     ],
 }
 

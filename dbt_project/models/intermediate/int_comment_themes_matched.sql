@@ -1,5 +1,5 @@
 -- Grain: one row per distinct comment and theme that it speaks of.
--- A text is looked at once per word that begins a keyword, never once per keyword.
+-- Only words that begin a keyword are looked at again; all others are gone after one join.
 with texts as (
     select
         text_key,
@@ -16,17 +16,13 @@ keywords as (
     from {{ ref('feedback_themes') }}
 ),
 
-words_of_texts as (
-    {{ distinct_words('texts') }}
-),
-
+-- words are told apart before they meet the keywords: a million comments know few of them
 vocabulary as (
-    select word from words_of_texts
+    select word from ({{ words_of('texts') }})
     where word <> ''
     group by word
 ),
 
--- the words in use are few beside the texts, so that beginnings may be compared with each of them
 words_of_keywords as (
     select
         vocabulary.word,
@@ -40,15 +36,28 @@ words_of_keywords as (
                 ends_with(keywords.first_word, '*')
                 and starts_with(vocabulary.word, rtrim(keywords.first_word, '*'))
             )
+),
+
+found as (
+    select
+        words_of_texts.text_key,
+        words_of_keywords.theme,
+        words_of_keywords.keyword
+    from ({{ words_of('texts') }}) as words_of_texts
+    inner join words_of_keywords on words_of_texts.word = words_of_keywords.word
+    group by
+        words_of_texts.text_key,
+        words_of_keywords.theme,
+        words_of_keywords.keyword
 )
 
 select
-    words_of_texts.text_key,
-    words_of_keywords.theme,
-    min(words_of_keywords.keyword) as keyword
-from words_of_texts
-inner join words_of_keywords on words_of_texts.word = words_of_keywords.word
-where {{ holds_keyword('words_of_texts.words', 'words_of_keywords.keyword') }}
+    found.text_key,
+    found.theme,
+    min(found.keyword) as keyword
+from found
+inner join texts on found.text_key = texts.text_key
+where {{ holds_keyword('texts.words', 'found.keyword') }}
 group by
-    words_of_texts.text_key,
-    words_of_keywords.theme
+    found.text_key,
+    found.theme

@@ -12,6 +12,13 @@ scores as (
     select * from {{ ref('int_customer_rfm_scored') }}
 ),
 
+valued as (
+    select
+        customer_id,
+        value_tier
+    from {{ ref('customer_value') }}
+),
+
 thresholds as (
     select max(case when threshold = 'new' then days end) as new_days
     from {{ ref('lifecycle_thresholds') }}
@@ -26,35 +33,6 @@ engagement as (
         max(last_engaged_at) as last_engaged_at
     from {{ ref('int_channel_engagement_levelled') }}
     group by customer_id
-),
-
-channels as (
-    select
-        customer_id,
-        bool_or(channel = 'shop') as has_bought_in_shop,
-        bool_or(channel = 'pos') as has_bought_in_pos
-    from {{ ref('orders') }}
-    where is_purchase and customer_id is not null and ordered_at < {{ as_of_end() }}
-    group by customer_id
-),
-
-consents as (
-    select
-        customer_id,
-        bool_or(purpose = 'email_marketing') as has_email_marketing_consent,
-        bool_or(purpose = 'sms_marketing') as has_sms_marketing_consent,
-        bool_or(purpose = 'profiling') as has_profiling_consent,
-        bool_or(purpose = 'sharing') as has_sharing_consent
-    from {{ ref('customer_consent') }}
-    where is_granted
-    group by customer_id
-),
-
-ages as (
-    select
-        customer_id,
-        {{ age_in_years('birth_date') }} as age_years
-    from customers
 )
 
 select
@@ -79,20 +57,20 @@ select
     scores.frequency_score,
     scores.monetary_score,
     scores.rfm_segment,
-    coalesce(scores.value_tier, 'none') as value_tier,
+    valued.value_tier,
     {% for channel in engagement_channels() -%}
     coalesce(engagement.{{ channel }}_engagement, 'none') as {{ channel }}_engagement,
     {% endfor -%}
     engagement.last_engaged_at,
-    ages.age_years,
-    {{ age_band('ages.age_years') }} as age_band,
+    customers.age_years,
+    {{ age_band('customers.age_years') }} as age_band,
     customers.gender,
     customers.country,
     customers.company is not null as is_company,
     customers.email is not null as has_email,
     customers.phone is not null as has_phone,
-    coalesce(channels.has_bought_in_shop, false) as has_bought_in_shop,
-    coalesce(channels.has_bought_in_pos, false) as has_bought_in_pos,
+    customers.shop_purchase_count > 0 as has_bought_in_shop,
+    customers.pos_purchase_count > 0 as has_bought_in_pos,
     customers.is_in_crm,
     customers.is_in_shop,
     customers.is_in_pos,
@@ -100,16 +78,14 @@ select
     customers.is_in_support,
     customers.is_in_mailing,
     customers.is_in_surveys,
-    coalesce(consents.has_email_marketing_consent, false) as has_email_marketing_consent,
-    coalesce(consents.has_sms_marketing_consent, false) as has_sms_marketing_consent,
-    coalesce(consents.has_profiling_consent, false) as has_profiling_consent,
-    coalesce(consents.has_sharing_consent, false) as has_sharing_consent,
+    coalesce(customers.email_marketing_consent = 'granted', false) as has_email_marketing_consent,
+    coalesce(customers.sms_marketing_consent = 'granted', false) as has_sms_marketing_consent,
+    coalesce(customers.profiling_consent = 'granted', false) as has_profiling_consent,
+    coalesce(customers.sharing_consent = 'granted', false) as has_sharing_consent,
     {{ as_of_date() }} as as_of_date
 from customers
 inner join retention on customers.customer_id = retention.customer_id
-inner join ages on customers.customer_id = ages.customer_id
+inner join valued on customers.customer_id = valued.customer_id
 left join scores on customers.customer_id = scores.customer_id
 left join engagement on customers.customer_id = engagement.customer_id
-left join channels on customers.customer_id = channels.customer_id
-left join consents on customers.customer_id = consents.customer_id
 cross join thresholds

@@ -62,7 +62,6 @@ select
     cast(scored.recency_score as integer) as recency_score,
     cast(scored.frequency_score as integer) as frequency_score,
     cast(scored.monetary_score as integer) as monetary_score,
-    coalesce(segmented.rfm_segment, 'Other') as rfm_segment,
-    {{ value_tier('scored.reporting_net_amount', 'scored.monetary_score') }} as value_tier
+    coalesce(segmented.rfm_segment, 'Other') as rfm_segment
 from scored
 left join segmented on scored.customer_id = segmented.customer_id

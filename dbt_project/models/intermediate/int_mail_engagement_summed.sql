@@ -24,9 +24,8 @@ mails as (
     select
         source_record_id,
         -- who blocks images clicks without an open
-        count(*) filter (where first_opened_at is not null or first_clicked_at is not null)
-            as opened_mail_count,
-        count(*) filter (where first_clicked_at is not null) as clicked_mail_count
+        count(*) filter (where is_opened or is_clicked) as opened_mail_count,
+        count(*) filter (where is_clicked) as clicked_mail_count
     from {{ ref('int_mails_tracked') }}
     group by source_record_id
 ),

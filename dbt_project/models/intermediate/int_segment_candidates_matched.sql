@@ -1,5 +1,5 @@
--- Grain: one row per customer and segment whose predicate fits, or whose segment it was in before.
--- One part of the query per rule of seed segment_rules, with the values that the rule looks at in words.
+-- Grain: one row per customer and segment whose predicate fits, or in which it was before.
+-- One part of the query per rule, with the values that the rule looks at in words.
 {% set attributes = ref('int_customer_attributes_gathered') %}
 {% set stays = ref('int_segment_stays_reopened') %}
 

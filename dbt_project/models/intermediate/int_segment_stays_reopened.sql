@@ -14,7 +14,7 @@ with remembered as (
 latest as (
     select
         -- the memory of later days is neither changed nor lost by a run of an earlier one
-        coalesce(max(greatest(entered_on, coalesce(left_on, entered_on))) > {{ as_of_date() }}, false)
+        coalesce(max(coalesce(left_on, entered_on)) > {{ as_of_date() }}, false)
             as is_of_later_days
     from remembered
 )

@@ -7,11 +7,13 @@ with fragments as (
 followed as (
     select
         *,
-        lag(last_event_at) over (
-            partition by visitor_id
-            order by first_event_at asc, first_event_id asc
-        ) as previous_at
+        row_number() over in_time as fragment_number,
+        lag(last_event_at) over in_time as previous_at
     from fragments
+    window in_time as (
+        partition by visitor_id
+        order by first_event_at asc, first_event_id asc
+    )
 ),
 
 paused as (
@@ -21,20 +23,29 @@ paused as (
     from followed
 ),
 
+-- Hardly anybody goes on after midnight or after a login: of all others a fragment is a session.
+visitors_who_went_on as (
+    select visitor_id
+    from paused
+    where not is_after_pause
+    group by visitor_id
+),
+
 stretched as (
     select
-        *,
-        count(case when is_after_pause then 1 end) over (
-            partition by visitor_id
-            order by first_event_at asc, first_event_id asc
+        paused.*,
+        count(case when paused.is_after_pause then 1 end) over (
+            partition by paused.visitor_id
+            order by paused.fragment_number asc
             rows between unbounded preceding and current row
         ) as stretch_number
     from paused
+    inner join visitors_who_went_on on paused.visitor_id = visitors_who_went_on.visitor_id
 ),
 
 remembered as (
     select
-        *{{ known_marks('visitor_id, stretch_number', 'first_event_at, first_event_id') }}
+        *{{ known_marks('visitor_id, stretch_number', 'fragment_number') }}
     from stretched
 ),
 
@@ -43,7 +54,7 @@ numbered as (
         *,
         count(case when is_after_pause or {{ is_cut_by_mark() }} then 1 end) over (
             partition by visitor_id
-            order by first_event_at asc, first_event_id asc
+            order by fragment_number asc
             rows between unbounded preceding and current row
         ) as session_number
     from remembered
@@ -60,14 +71,13 @@ merged as (
 
 named as (
     select
-        *,
-        {{ field('first_fragment', 'event_id') }} as first_event_id,
-        {{ field('first_fragment', 'landing_page_url') }} as landing_page_url,
-        {{ field('first_fragment', 'referrer') }} as referrer,
-        {{ field('first_campaign', 'source') }} as utm_source,
-        {{ field('first_campaign', 'medium') }} as utm_medium,
-        {{ field('first_campaign', 'name') }} as utm_campaign
+        {{ columns_of_merged() }}
     from merged
+    union all
+    select
+        {{ columns_of_fragment() }}
+    from paused
+    anti join visitors_who_went_on on paused.visitor_id = visitors_who_went_on.visitor_id
 ),
 
 hosted as (

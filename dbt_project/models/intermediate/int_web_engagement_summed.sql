@@ -1,10 +1,6 @@
 -- Grain: one row per customer with a web visitor of their own.
 -- A day on two devices is one day; a visitor who never logged in nor ordered is nobody's.
-with days as (
-    select * from {{ ref('int_web_days_counted') }}
-),
-
-sources as (
+with sources as (
     select
         source_record_id,
         customer_id
@@ -12,17 +8,19 @@ sources as (
     where source = 'web'
 ),
 
-days_of_customers as (
+-- most visitors are nobody's: their events go before anything is counted
+days as (
     select
         sources.customer_id,
-        days.visited_on,
-        sum(days.event_count) as event_count,
-        max(days.last_seen_at) as last_seen_at
-    from days
-    inner join sources on days.source_record_id = sources.source_record_id
+        cast(events.occurred_at as date) as visited_on,
+        count(*) as event_count,
+        max(events.occurred_at) as last_seen_at
+    from {{ ref('stg_web__events') }} as events
+    inner join sources on 'web:' || events.anonymous_id = sources.source_record_id
+    where {{ is_known('events.occurred_at') }}
     group by
         sources.customer_id,
-        days.visited_on
+        cast(events.occurred_at as date)
 )
 
 select
@@ -34,5 +32,5 @@ select
     ) as recent_event_count,
     count(*) filter (where {{ is_recent('visited_on') }}) as recent_visit_day_count,
     max(last_seen_at) as last_seen_at
-from days_of_customers
+from days
 group by customer_id

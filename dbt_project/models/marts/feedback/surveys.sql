@@ -26,6 +26,7 @@ select
     staged.source_record_id,
     staged.survey,
     staged.responded_at,
+    {{ is_known('staged.responded_at') }} as is_counted,
     cast({{ on_scale('staged.nps_score', 0, 10) }} as bigint) as nps_score,
     {{ nps_category('staged.nps_score') }} as nps_category,
     cast({{ on_scale('staged.csat_score', 1, 5) }} as bigint) as csat_score,
