@@ -40,7 +40,7 @@
 
 {#- A date so many days later. -#}
 {% macro plus_days(day, days) -%}
-    cast({{ day }} + {{ days }} as date)
+    cast({{ day }} + cast({{ days }} as integer) as date)
 {%- endmacro %}
 
 {#- Whole seconds from one instant to another, rounded down; null when it would be negative. -#}

@@ -294,6 +294,44 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "Exactly one flag is true for a customer who bought",
         ),
         (
+            "update release_candidate.marts.customer_retention"
+            " set expected_purchases_365_days = expected_purchases_90_days / 2 - 1",
+            "A longer time cannot hold fewer purchases.",
+        ),
+        (
+            "update release_candidate.marts.customer_retention set is_overdue = not is_overdue",
+            "The flag says what the days say",
+        ),
+        (
+            "update release_candidate.marts.retention_model_fits set status = 'guessed'"
+            " where name = 'method'",
+            "recency instead of guessed",
+        ),
+        (
+            "update release_candidate.marts.cohort_retention set purchase_count = 99",
+            "Every customer is in one cohort, and every purchase in one period.",
+        ),
+        (
+            "update release_candidate.marts.purchase_retention set returned_count = 99",
+            "Nobody returns later than can be seen",
+        ),
+        (
+            "update release_candidate.marts.retention_bridge set lapsed_count = 98",
+            "A bridge that does not add up explains nothing.",
+        ),
+        (
+            "update release_candidate.marts.retention_bridge set opening_count = 98",
+            "What a month ends with is what the next one begins with.",
+        ),
+        (
+            "select 1",
+            "The months add up to the customers who have not lapsed on the as-of day.",
+        ),
+        (
+            "update release_candidate.marts.customer_value set reporting_gross_amount = 99",
+            "Money is in the value of a customer, or counted as unpriced.",
+        ),
+        (
             "delete from release_candidate.marts.customer_segments"
             " where lifecycle_stage = 'prospect'",
             "Every customer is segmented, and nobody else.",

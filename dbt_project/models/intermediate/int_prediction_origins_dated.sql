@@ -26,7 +26,7 @@ spans as (
 dated as (
     select
         shares.origin,
-        {{ plus_days('spans.first_day', 'cast(round(spans.span_days * shares.share) as integer)') }}
+        {{ plus_days('spans.first_day', 'round(spans.span_days * shares.share)') }}
             as origin_date
     from spans
     cross join shares

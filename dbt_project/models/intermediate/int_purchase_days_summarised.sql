@@ -35,6 +35,7 @@ select
         partition by customer_id
         order by purchased_on asc
     ) as previous_purchased_on,
+    min(purchased_on) over (partition by customer_id) as first_purchased_on,
     purchase_count,
     priced_purchase_count,
     gross_amount,

@@ -3,26 +3,36 @@
 -- A period in which nobody came back is a row with zeros; none begins after the as-of day.
 with days as (
     select
-        customer_id,
+        {{ period_start(period, 'first_purchased_on') }} as cohort_start,
         {{ period_start(period, 'purchased_on') }} as period_start,
+        -- the customer's first day in the period stands for the customer
+        coalesce(
+            {{ period_start(period, 'previous_purchased_on') }}
+            < {{ period_start(period, 'purchased_on') }},
+            true
+        ) as is_first_day,
         purchase_count,
         net_amount
     from {{ ref('int_purchase_days_summarised') }}
 ),
 
-customers as (
+counted as (
     select
-        customer_id,
-        {{ period_start(period, 'first_purchased_on') }} as cohort_start
-    from {{ ref('int_purchase_histories_summarised') }}
+        cohort_start,
+        period_start,
+        count(case when is_first_day then 1 end) as retained_count,
+        sum(purchase_count) as purchase_count,
+        sum(net_amount) as net_amount
+    from days
+    group by cohort_start, period_start
 ),
 
 cohorts as (
     select
         cohort_start,
-        count(*) as cohort_size
-    from customers
-    group by cohort_start
+        retained_count as cohort_size
+    from counted
+    where cohort_start = period_start
 ),
 
 longest as (
@@ -50,29 +60,6 @@ cells as (
     where
         {{ plus_periods(period, 'cohorts.cohort_start', 'offsets.period_offset') }}
         <= {{ as_of_date() }}
-),
-
-bought as (
-    select
-        customers.cohort_start,
-        days.period_start,
-        days.customer_id,
-        sum(days.purchase_count) as purchase_count,
-        sum(days.net_amount) as net_amount
-    from days
-    inner join customers on days.customer_id = customers.customer_id
-    group by customers.cohort_start, days.period_start, days.customer_id
-),
-
-counted as (
-    select
-        cohort_start,
-        period_start,
-        count(*) as retained_count,
-        sum(purchase_count) as purchase_count,
-        sum(net_amount) as net_amount
-    from bought
-    group by cohort_start, period_start
 )
 
 select
