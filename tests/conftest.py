@@ -99,6 +99,15 @@ def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target_folder(settings)
 
 
+@pytest.fixture(scope="session")
+def sample_release(parsed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`warehouse.duckdb` of a release of the embedded sample; read it, never write to it."""
+    home = tmp_path_factory.mktemp("sample")
+    shutil.copytree(parsed_project, home / "dbt")
+    Installation(SAMPLE, home).run()
+    return home / "current" / "warehouse.duckdb"
+
+
 @pytest.fixture(scope="module")
 def new_installation(
     parsed_project: Path, tmp_path_factory: pytest.TempPathFactory
