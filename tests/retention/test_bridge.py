@@ -45,7 +45,8 @@ def bridge(parsed_project: Path) -> Iterator[Bridge]:
     manifest = parse(settings)
     command = ["compile", "--no-introspect", "--no-populate-cache", "--select", *MODELS]
     result = _invoke(settings, command, manifest, _variables(settings))
-    compiled = {o.node.name: o.node for o in result.result.results}  # type: ignore[union-attr]
+    outcomes: Any = result.result
+    compiled = {outcome.node.name: outcome.node for outcome in outcomes.results}
     connection = duckdb.connect()
     for database in ("work", "release_candidate"):
         connection.execute(f"attach ':memory:' as {database}")

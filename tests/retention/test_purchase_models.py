@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,23 @@ def test_customers_with_thousands_of_purchases_do_not_break_a_fit() -> None:
     assert expected[0] == pytest.approx(np.array(heavy[0]) / 7250 * 180 * alive, rel=0.1)
 
 
+@pytest.mark.parametrize("is_modified", [True, False])
+def test_where_everybody_is_alike_and_nobody_leaves_a_fit_ends_all_the_same(
+    is_modified: bool,
+) -> None:
+    random = np.random.default_rng(2)
+    rows = []
+    for _ in range(3000):
+        days = np.unique(np.floor(np.cumsum(random.exponential(20, 60))))
+        days = np.concatenate([[0], days[days <= 400]])
+        rows.append((len(np.unique(days)) - 1, days[-1], 400))
+    found = fit(fitted.Histories(*np.array(rows).T, np.ones(len(rows))), is_modified=is_modified)
+    assert found["converged"][0] == 1
+    mean_rate = found["r"][0] / found["alpha"][0]
+    assert mean_rate == pytest.approx(7 / 20, rel=0.05)
+    assert found["a"][0] / (found["a"][0] + found["b"][0]) < 0.01
+
+
 @given(PARAMETERS, st.lists(HISTORIES, min_size=1, max_size=5))
 def test_predictions_are_finite_and_grow_with_the_horizon(
     parameters: tuple[float, ...], rows: list[tuple[int, int, int]]
@@ -233,7 +251,7 @@ def test_a_rule_of_gauss_integrates_powers_of_the_dropout_exactly() -> None:
 # --- calibration ---------------------------------------------------------------------------------
 
 
-def outcomes_of(rows: list[tuple[float, ...]]) -> Any:
+def outcomes_of(rows: Sequence[tuple[float, ...]]) -> Any:
     """Outcomes from rows of what calibration.Outcomes takes."""
     return calibration.Outcomes(*(zip(*rows, strict=True) if rows else [()] * 8))
 

@@ -15,8 +15,10 @@ LEAST_REPEATERS = 100
 LEAST_REPEATERS_AT_ORIGINS = 50
 # Natural logarithms. At a bound the parameter means "as good as none" or "everybody alike".
 LOWEST, HIGHEST = np.log(1e-4), np.log(1e5)
-# Log-likelihood that a parameter e times as large may still gain: nothing that data can tell. Where
-# everybody is alike the likelihood is a ridge, and no climb along it ends.
+# So near to a bound is at it.
+EDGE = 1e-3
+# Log-likelihood that a further step may gain: nothing that data can tell. Where everybody is alike
+# the likelihood is a ridge, and no climb along it ends.
 FLAT = 0.1
 PURCHASE_PARAMETERS = ("r", "alpha", "a", "b")
 SPEND_PARAMETERS = ("p", "q", "v")
@@ -147,48 +149,56 @@ def maximise(likelihood, starts, customers):
                 best = (found.fun, found.x)
         if best is None:
             return np.exp(np.log(starts[0])), float("nan"), "not_converged"
-        logarithms = polish(loss, best[1])
-        value, slope = loss(logarithms)
-    is_low, is_high = logarithms <= LOWEST + 1e-6, logarithms >= HIGHEST - 1e-6
-    # At a bound only a slope that points back inside tells that the climb is unfinished.
-    slope = np.where((is_low & (slope > 0)) | (is_high & (slope < 0)), 0.0, slope)
-    status = "at_bound" if np.any(is_low | is_high) else "converged"
-    if not np.isfinite(value) or np.max(np.abs(slope)) * customers > FLAT:
+        logarithms, gain = polish(loss, best[1], customers)
+        value, _ = loss(logarithms)
+    is_at_bound = np.any((logarithms <= LOWEST + EDGE) | (logarithms >= HIGHEST - EDGE))
+    status = "at_bound" if is_at_bound else "converged"
+    if not (np.isfinite(value) and gain < FLAT):
         status = "not_converged"
     return np.exp(logarithms), -value * customers, status
 
 
-def polish(loss, logarithms):
-    """A few Newton steps: quadratic convergence makes the parameters the same from any start."""
-    for _ in range(20):
+def polish(loss, logarithms, customers):
+    """Newton steps, which make the parameters the same from any start.
+
+    Returns the parameters and the log-likelihood that one more step promises to gain. The curvature
+    is taken for one more than it is: on a ridge, where everybody is alike, a step stays short.
+    """
+    size = len(logarithms)
+    for _ in range(50):
         value, slope = loss(logarithms)
-        if np.max(np.abs(slope)) < 1e-12:
-            break
-        size = len(logarithms)
+        # a bound that the slope points out of holds its parameter
+        is_free = ~(
+            ((logarithms <= LOWEST + EDGE) & (slope > 0))
+            | ((logarithms >= HIGHEST - EDGE) & (slope < 0))
+        )
         curvature = np.empty((size, size))
         for place in range(size):
             step = np.zeros(size)
             step[place] = 1e-5
             curvature[place] = (loss(logarithms + step)[1] - loss(logarithms - step)[1]) / 2e-5
-        curvature = (curvature + curvature.T) / 2
-        try:
-            move = np.linalg.solve(curvature, -slope)
-        except np.linalg.LinAlgError:
+        curvature = (curvature + curvature.T)[np.ix_(is_free, is_free)] / 2
+        if not (np.all(np.isfinite(curvature)) and np.all(np.isfinite(slope))):
+            return logarithms, float("inf")
+        bends, directions = np.linalg.eigh(curvature * customers)
+        along = directions.T @ (-slope[is_free] * customers)
+        gain = float(np.sum(along**2 / (np.abs(bends) + 1)) / 2)
+        if gain < 1e-12:
             break
-        moved = np.clip(logarithms + move, LOWEST, HIGHEST)
-        moved_value, moved_slope = loss(moved)
-        is_better = np.isfinite(moved_value) and moved_value <= value + 1e-12
-        if not is_better or np.max(np.abs(moved_slope)) >= np.max(np.abs(slope)):
+        moved = logarithms.copy()
+        moved[is_free] += directions @ (along / (np.abs(bends) + 1))
+        moved = np.clip(moved, LOWEST, HIGHEST)
+        if not loss(moved)[0] <= value:
             break
         logarithms = moved
-    return logarithms
+    return logarithms, gain
 
 
 def fit_purchases(histories, modified, least_repeaters, start=None):
     """Fit BG/NBD or MBG/NBD; yields (name, value, status) for parameters and diagnostics.
 
     start: parameters to climb from first, those of a fit of nearly the same customers. Where that
-    converges no other start is tried: a climb of 100,000 histories takes 0.7 CPU seconds.
+    converges no other start is tried: a climb of 50,000 histories takes 0.5 CPU seconds.
     """
     yield "customers", histories.customers, None
     yield "repeaters", histories.repeaters, None
@@ -211,7 +221,7 @@ def fit_purchases(histories, modified, least_repeaters, start=None):
         )
 
     values, likelihood, status = climb(usual if start is None else [np.asarray(start)])
-    if start is not None and status != "converged":
+    if start is not None and status == "not_converged":
         values, likelihood, status = climb(usual)
     for name, value in zip(PURCHASE_PARAMETERS, values, strict=True):
         yield name, float(value), None
