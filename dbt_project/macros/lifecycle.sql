@@ -17,3 +17,8 @@
         {%- endfor %}
     )
 {%- endmacro %}
+
+{#- The latest but one of the values of a group, equal ones counted each; null with fewer. -#}
+{% macro latest_but_one(column) -%}
+    list_extract(max({{ column }}, 2), 2)
+{%- endmacro %}
