@@ -58,6 +58,11 @@ def parse(settings: Settings) -> "Manifest":
     another home, though what it parses says nothing of either.
     """
     result = _invoke(settings, ["parse"], None, {"WAREHOUSE_AS_OF": "2000-01-01"})
+    remembered = target_folder(settings) / "partial_parse.msgpack"
+    if not result.success and remembered.exists():
+        # What dbt remembers of an older project may name models and tests that are gone by now.
+        remembered.unlink()
+        result = _invoke(settings, ["parse"], None, {"WAREHOUSE_AS_OF": "2000-01-01"})
     if not result.success:
         raise TransformError(f"dbt cannot parse {DBT_PROJECT}: {result.exception}")
     return result.result  # type: ignore[return-value]
