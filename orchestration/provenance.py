@@ -16,7 +16,7 @@ _CODE = (
     "dbt_project/**/*.py",
     "dbt_project/**/*.sql",
     "dbt_project/**/*.yml",
-    "expectations/*.yml",
+    "expectations/**/*.yml",
     "seeds/reference/*",
     "requirements.lock",
 )

@@ -1,14 +1,19 @@
 {#- A 64-bit number for a text or several values: the keys of records, profiles and blocks. At ten
     million records the odds that two share one are 3 in a million; the gates would say so. DuckDB
-    may change its hash with a version: such keys never leave the working database. -#}
+    may change its hash with a version: such keys never leave the working database.
+    By itself DuckDB's hash (1.5.5) is weak for texts of 16 bytes and more: shop:727078000011 and
+    shop:720078000041 share one, and of 5 million card numbers 36. What differs in the bytes that it
+    mixes badly is mixed well in the text from its second letter on, so of a single text both count:
+    0 of 5 million. -#}
 {% macro hash_of(values) -%}
-    hash({{ values | join(', ') }})
+    hash({{ values | join(', ') }}{% if values | length == 1 %}, substr({{ values[0] }}, 2){% endif %})
 {%- endmacro %}
 
 {#- Hash of all values that identity reads of a record. -#}
 {% macro values_hash() -%}
     {{ hash_of([
-        'source', 'record_type', 'first_name', 'last_name', 'email', 'phone', 'birth_date',
+        'source', 'record_type', 'first_name', 'last_name', 'email', 'substr(email, 2)', 'phone',
+        'birth_date',
         'gender', 'national_id', 'street', 'city', 'postcode', 'country', 'company',
         'first_seen_at', 'last_seen_at', 'updated_at',
     ]) }}

@@ -31,7 +31,7 @@ def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
                 name=CHECK_NAME,
                 asset=key,
                 blocking=True,
-                description=f"Great Expectations suites in expectations/{layer}.yml.",
+                description=f"Great Expectations suites of expectations/, layer {layer}.",
             )
             for key in assets
         ],

@@ -14,19 +14,19 @@ from orchestration.gates.results import (
     record,
     void_gates,
 )
-from orchestration.gates.suites import Catalogue, Parameters, load_suites
+from orchestration.gates.suites import Catalogue, Parameters, load_layer
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SUITES = PROJECT_ROOT / "expectations"
 
 
 def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResult:
-    """Check the layer against `<suites>/<layer>.yml` and record the outcome.
+    """Check the layer against its suites, see `load_layer`, and record the outcome.
 
     The databases are read through read-only connections and closed before this returns; no other
     connection may have them open. The results of the layer and of all later ones are dropped
     first, so a gate that breaks leaves nothing that reads as passed.
-    Raises SuiteError when the suite file is wrong, GateError when a check could not be carried out.
+    Raises SuiteError when a suite file is wrong, GateError when a check could not be carried out.
     """
     position_of_layer(layer)
     started = time.monotonic()
@@ -36,8 +36,9 @@ def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResul
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process
     attached = attached_for(layer, settings)
     with opened(settings.working_database, read_only=True, attached=attached) as connection:
-        loaded = load_suites(
-            suites / f"{layer}.yml",
+        loaded = load_layer(
+            suites,
+            layer,
             Catalogue(connection),
             suite_parameters(settings),
             asking.expectation_types(),

@@ -139,6 +139,33 @@ def load_suites(
     return reader.suites()
 
 
+def load_layer(
+    folder: Path,
+    layer: str,
+    catalogue: Catalogue,
+    parameters: Parameters,
+    expectation_types: Iterable[str],
+) -> tuple[Suite, ...]:
+    """Return the suites of `<folder>/<layer>.yml`, or of every file of `<folder>/<layer>/` by name.
+
+    Raises SuiteError as `load_suites` does, and for a table that two files speak of.
+    """
+    files = sorted((folder / layer).glob("*.yml")) or [folder / f"{layer}.yml"]
+    types = tuple(expectation_types)
+    place_of: dict[str, Path] = {}
+    suites: list[Suite] = []
+    for file in files:
+        for suite in load_suites(file, catalogue, parameters, types):
+            first = place_of.setdefault(suite.table, file)
+            if first != file:
+                raise SuiteError(
+                    f"{layer}/{file.name}: `{suite.table}` has a suite in {first.name} already."
+                    " Join them."
+                )
+            suites.append(suite)
+    return tuple(suites)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean ...?`, or the known names when they are few, or nothing."""
     names = sorted(known)

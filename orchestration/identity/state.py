@@ -75,7 +75,8 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
             if released is not None:
                 connection.execute(
                     "insert into state.customer_sources"
-                    " select source_record_id, customer_id, hash(source_record_id)"
+                    " select source_record_id, customer_id,"
+                    " hash(source_record_id, substr(source_record_id, 2))"
                     " from current_release.marts.customer_sources"
                     " where record_type <> 'visitor'"
                 )

@@ -57,7 +57,8 @@ def test_every_feed_and_every_table_a_reader_may_see_has_a_suite(built: Settings
         (built.working_database, "staging"),
         (built.candidate_database, "marts"),
     ):
-        suites = (SUITES / f"{schema}.yml").read_text(encoding="utf-8")
+        files = [*SUITES.glob(f"{schema}.yml"), *SUITES.glob(f"{schema}/*.yml")]
+        suites = "\n".join(file.read_text(encoding="utf-8") for file in files)
         with duckdb.connect(str(database), read_only=True) as connection:
             tables = connection.execute(
                 "select table_name from duckdb_tables() where schema_name = ?", [schema]
@@ -203,7 +204,8 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "pos:M1 has no customer",
         ),
         (
-            "delete from identity.int_records_clustered where record_key = hash('support:T1')",
+            "delete from identity.int_records_clustered"
+            " where record_key = hash('support:T1', 'upport:T1')",
             "support:T1 is in no cluster",
         ),
         (
@@ -228,7 +230,8 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "cus_old leads to a redirect",
         ),
         (
-            "insert into state.customer_sources values ('crm:C1', 'cus_gone', hash('crm:C1'))",
+            "insert into state.customer_sources"
+            " values ('crm:C1', 'cus_gone', hash('crm:C1', 'rm:C1'))",
             "cus_gone disappeared",
         ),
         (

@@ -10,6 +10,7 @@ from orchestration.gates.suites import (
     Catalogue,
     Severity,
     SuiteError,
+    load_layer,
     load_suites,
     staged_once_query,
     unique_key_query,
@@ -207,6 +208,16 @@ def test_the_same_rule_twice_is_refused_whatever_its_severity(
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path, catalogue: Catalogue) -> None:
     with pytest.raises(SuiteError, match="there is no such file"):
         load_suites(tmp_path / "marts.yml", catalogue, {}, TYPES)
+
+
+def test_a_layer_of_several_files_has_one_suite_a_table(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    (tmp_path / "staging").mkdir()
+    for name in ("one.yml", "two.yml"):
+        (tmp_path / "staging" / name).write_text(suite())
+    with pytest.raises(SuiteError, match=r"staging/two.yml: .* has a suite in one.yml already"):
+        load_layer(tmp_path, "staging", catalogue, {}, TYPES)
 
 
 def test_severities_are_two() -> None:

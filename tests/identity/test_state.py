@@ -20,7 +20,8 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
             " select 'crm:' || i as source_record_id from range(4) as numbers (i)"
         )
         connection.execute(
-            "create table identity.int_records_assigned as select hash(source_record_id)"
+            "create table identity.int_records_assigned as select hash(source_record_id,"
+            " substr(source_record_id, 2))"
             " as record_key, 'cus_' || source_record_id as customer_id"
             " from identity.int_records_unioned"
         )

@@ -123,7 +123,7 @@ keyed as (
         -- whatever else looks like it
         {{ hash_of([
             'compared.match_first_name', 'compared.match_last_name', 'compared.match_email',
-            'compared.match_phone', 'compared.match_birth_date', 'compared.national_id',
+            'substr(compared.match_email, 2)', 'compared.match_phone', 'compared.match_birth_date', 'compared.national_id',
             'compared.match_street', 'compared.house_number_digits', 'compared.match_city',
             'compared.postcode',
             'case when compared.is_decided or compared.is_one_per_person then compared.record_key end',

@@ -28,7 +28,7 @@ keyed as (
     select
         *,
         -- hashed again: a minimum is small because there are many days
-        {{ hash_of(['smallest_day_key']) }} as customer_key
+        {{ hash_of(['smallest_day_key', 1]) }} as customer_key
     from summarised
 )
 
