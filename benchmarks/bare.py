@@ -102,7 +102,7 @@ def _run_python(connection: duckdb.DuckDBPyConnection, compiled: Path) -> Any:
     def load(table: str) -> duckdb.DuckDBPyRelation:
         return connection.query(f"select * from {table}")
 
-    names: dict[str, Any] = {"__name__": compiled.stem}
+    names: dict[str, Any] = {"__name__": compiled.stem, "__file__": str(compiled)}
     exec(compile(compiled.read_text(encoding="utf-8"), str(compiled), "exec"), names)  # noqa: S102
     return names["model"](names["dbtObj"](load), connection)
 
