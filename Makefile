@@ -45,7 +45,7 @@ dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
 test: .venv/dev ## set up, then run every test
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 explore: .venv/dev ## property tests on thousands of examples that were not drawn before
 	.venv/bin/python -m pytest -m hypothesis --hypothesis-profile=explore

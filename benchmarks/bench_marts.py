@@ -8,7 +8,7 @@ own models find the customers, and then, each in a process of its own:
 2. the SQL that dbt compiled for it, in the same order, by one bare DuckDB connection;
 3. a copy of the finished marts into an empty file: what writing them costs;
 4. a day later, with a share of new people, orders, visits and tickets: the stage as a run builds
-   it then, and once more with everything anew.
+   it then, and once more with everything anew; and how many rows of the marts the day changes.
 The tables of 1 and 2, and the two of 4, must hold the same rows. Prints CPU and wall seconds,
 peaks, the CPU of every model, and the ratios; every step says on stderr when it is done.
 """
@@ -95,12 +95,15 @@ def bench(options: argparse.Namespace, work: Path) -> None:
         measured["day"] = step("built", AS_OF + day, layer="marts")
         table.row("a day later: marts", *_cost(measured["day"].phases["marts"]))
         increment = step("fingerprints", AS_OF + day).result
+        changed = step("changed_rows", AS_OF + day).result
         measured["anew"] = step("built", AS_OF + day, layer="marts", anew=True)
         table.row("a day later: marts, anew", *_cost(measured["anew"].phases["marts"]))
         built_anew = step("fingerprints", AS_OF + day).result
     table.show()
     _show_models(measured, through_dbt)
     _show_ratios(measured, writing, options.increment)
+    if options.increment:
+        _show_changes(changed)
     _compare(through_dbt, built_bare, "bare")
     if options.increment:
         _compare(increment, built_anew, "everything anew")
@@ -166,8 +169,16 @@ def _show_ratios(measured: Mapping[str, Measured], writing: Spent, increment: fl
         print(
             f"a day with {increment:.0%} new: {day / anew:.2f} of everything anew"
             f" (asked: at most {MOST_OF_A_DAY} for 1 %); writing the marts alone is"
-            f" {writing.cpu_seconds / anew:.2f}, because their file is written from empty"
+            f" {writing.cpu_seconds / anew:.2f}"
         )
+
+
+def _show_changes(changed: Mapping[str, Sequence[int]]) -> None:
+    """Print how much of what is published a day changes: less than that cannot be written."""
+    rows, others = (sum(counts[place] for counts in changed.values()) for place in (0, 1))
+    print(f"the day changes {others:,} of {rows:,} rows of the marts ({others / rows:.0%});")
+    whole = sorted(name for name, (count, other) in changed.items() if other > count / 2 > 0)
+    print(f"more than half of: {', '.join(whole)}")
 
 
 def _cost(spent: Spent) -> tuple[str, str, str]:

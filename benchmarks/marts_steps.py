@@ -22,6 +22,8 @@ from orchestration.transform.layers import build_layer
 # Folders of dbt_project/models that are built by the stage of the marts.
 STAGE = ("intermediate", "marts")
 
+# What readers have, beside what is built: the marts of the last day.
+PUBLISHED = "published.duckdb"
 # A digest of the Python file that rated a comment; dbt runs another one than it compiles.
 RATED_BY = "rated_by"
 
@@ -61,6 +63,7 @@ def next_day(
 ) -> dict[str, int]:
     """Publish the marts of the last day and add what the day `as_of` brings; returns new rows."""
     settings = settings_of(home, as_of)
+    shutil.copyfile(settings.candidate_database, settings.home / PUBLISHED)
     with meter.phase("next day"), connect(settings) as connection:
         load_released_ids(connection, settings.candidate_database)
         last_day = settings.as_of - timedelta(days=1)
@@ -110,6 +113,29 @@ def writing(meter: Meter, home: str, as_of: str) -> None:
     shutil.rmtree(copied)
 
 
+def changed_rows(meter: Meter, home: str, as_of: str) -> dict[str, tuple[int, int]]:
+    """Return of each mart its rows, and those of them that were not published the day before."""
+    settings = settings_of(home, as_of)
+    found: dict[str, tuple[int, int]] = {}
+    with meter.phase("changed rows"), duckdb.connect() as connection:
+        connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
+        connection.execute(f"set threads = {settings.threads}")
+        connection.execute(f"attach {literal(settings.candidate_database)} as today (read_only)")
+        connection.execute(f"attach {literal(settings.home / PUBLISHED)} as before (read_only)")
+        tables = connection.execute(
+            "select table_name from duckdb_tables() where database_name = 'today' order by 1"
+        ).fetchall()
+        for (table,) in tables:
+            rows, changed = connection.execute(
+                "select count(*), count(*) filter (where before.row_hash is null) from"
+                f" (select hash(row_of) as row_hash from today.marts.{quoted(table)} as row_of)"
+                " as now left join (select distinct hash(row_of) as row_hash"
+                f" from before.marts.{quoted(table)} as row_of) as before using (row_hash)"
+            ).fetchall()[0]
+            found[table] = (rows, changed)
+    return found
+
+
 def fingerprints(meter: Meter, home: str, as_of: str) -> dict[str, tuple[int, str]]:
     """Rows and a sum of hashes of every table of the stage, in any order of the rows."""
     settings = settings_of(home, as_of)
@@ -145,6 +171,7 @@ STEPS: Mapping[str, Any] = {
     "built": built,
     "bare": bare,
     "writing": writing,
+    "changed_rows": changed_rows,
     "fingerprints": fingerprints,
 }
 

@@ -1,9 +1,9 @@
 {#- True when this build only adds to what the last one left: the caller has proven that code,
     parameters and released ids are those of the last build (orchestration/transform/layers.py).
     A plain `dbt build` never is one: it makes everything anew, and the result is the same.
-    A model of `intermediate` finds what has changed by comparing its partitions with its input, as
-    of the day: the tables of changes of identity tell of the last build of identity alone, which
-    the marts need not have followed, and a day may be built after a later one. -#}
+    Marts and models of `intermediate` find what has changed by comparing partitions with their
+    input, as of the day: the tables of changes of identity tell of the last build of identity
+    alone, which the marts need not have followed, and a day may be built after a later one. -#}
 {% macro increment() -%}
     {{ return(env_var('WAREHOUSE_INCREMENT', 'no') == 'yes' and not flags.FULL_REFRESH) }}
 {%- endmacro %}
@@ -19,13 +19,19 @@
     delete from {{ arg_dict['target_relation'] }}
     {%- if increment() %}
     where {{ key }} in (
-        select {{ replaces.get('changed_key', key) }}
-        from {{ this.incorporate(path={'identifier': replaces['changed']}) }}
+        select {{ replaces.get('changed_key', key) }} from {{ relation_of(replaces['changed']) }}
     )
     {%- endif %};
     {%- endfor %}
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}
+{%- endmacro %}
+
+{#- The table of another model; the strategy may name one that its model reads in another way. -#}
+{% macro relation_of(name) -%}
+    {%- set node = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('name', 'equalto', name) | first -%}
+    {{ return(api.Relation.create(node.database, node.schema, node.alias)) }}
 {%- endmacro %}
 
 {#- Restricts a query to the keys of a table of changes; says nothing when all is made anew. -#}

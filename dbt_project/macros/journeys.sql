@@ -8,16 +8,43 @@
     )
 {%- endmacro %}
 
-{#- An interval of a variable's number of units; refuses what is no number or below 0. -#}
-{% macro interval_of(variable, unit) -%}
+{#- A variable's number of units; refuses what is no number, below `least` or not above `above`. -#}
+{% macro number_of(variable, unit, least=none, above=none) -%}
     {%- set amount = var(variable) -%}
-    {%- set seconds = {'minutes': 60, 'hours': 3600, 'days': 86400}[unit] -%}
-    {%- if amount is not number or amount < 0 -%}
+    {%- set bound = least ~ " or more" if above is none else "above " ~ above -%}
+    {%- if amount is boolean or amount is not number
+        or (least is not none and amount < least) or (above is not none and amount <= above) -%}
         {{ exceptions.raise_compiler_error(
-            variable ~ " is " ~ amount ~ "; say a number of " ~ unit ~ ", 0 or more."
+            variable ~ " is " ~ amount ~ "; say a number of " ~ unit ~ ", " ~ bound ~ "."
         ) }}
     {%- endif -%}
-    interval '{{ (amount * seconds) | round | int }} seconds'
+    {{ return(amount) }}
+{%- endmacro %}
+
+{#- An interval of a variable's number of units. -#}
+{% macro interval_of(variable, unit) -%}
+    {%- set seconds = {'minutes': 60, 'hours': 3600, 'days': 86400}[unit] -%}
+    interval '{{ (number_of(variable, unit, least=0) * seconds) | round | int }} seconds'
+{%- endmacro %}
+
+{#- Steps that a path of channels may have; refuses what leaves no beginning, middle and end. -#}
+{% macro journey_path_steps() -%}
+    {{ return(number_of('journey_path_steps', 'steps', least=3) | int) }}
+{%- endmacro %}
+
+{#- Whose journey a purchase ends: the customer's; of those of nobody it is the UTC day's. -#}
+{% macro journey_owner() -%}
+    coalesce(customer_id, cast(cast(ordered_at as date) as varchar))
+{%- endmacro %}
+
+{#- Whether a journey whose last touch was then may go on. -#}
+{% macro is_journey_awake(touched_at) -%}
+    {{ touched_at }} + {{ interval_of('attribution_window_days', 'days') }} >= {{ as_of_end() }}
+{%- endmacro %}
+
+{#- Whether a cart that was filled then, and not bought, is left for good. -#}
+{% macro is_cart_abandoned(carted_at) -%}
+    {{ carted_at }} + {{ interval_of('abandoned_cart_hours', 'hours') }} < {{ as_of_end() }}
 {%- endmacro %}
 
 {#- Weight of a touch in the model time_decay: a whole number, a thousand million for the last touch
@@ -29,7 +56,7 @@
             * pow(
                 0.5,
                 (epoch_us({{ last_touched_at }}) - epoch_us({{ touched_at }}))
-                / ({{ var('attribution_half_life_days') }} * 86400000000.0)
+                / ({{ number_of('attribution_half_life_days', 'days', above=0) }} * 86400000000.0)
             )
         ) as bigint
     )
@@ -57,17 +84,17 @@
     ]) }}
 {%- endmacro %}
 
-{#- What a touch gets of an amount: the share of all touches up to it, cut to the fourth decimal,
-    less the share of those before. So the credits of an order add up to its amount, to the last
-    decimal and for refunds as well, whatever the weights. -#}
-{% macro credited_amount(amount) -%}
+{#- What a touch gets of an amount by a model: the share of all touches up to it, cut to the fourth
+    decimal, less the share of those before. So the credits of an order add up to its amount, to the
+    last decimal and for refunds as well, whatever the weights. -#}
+{% macro credited_amount(amount, model) -%}
     {%- set units = "cast(cast(abs(" ~ amount ~ ") as decimal(28, 4)) * cast(10000 as decimal(5, 0))"
         ~ " as hugeint)" -%}
     cast(
         cast(
             (
-                {{ units }} * running_weight // total_weight
-                - {{ units }} * (running_weight - weight) // total_weight
+                {{ units }} * ({{ model.running }}) // ({{ model.total }})
+                - {{ units }} * ({{ model.running }} - ({{ model.weight }})) // ({{ model.total }})
             ) * sign({{ amount }}) as decimal(24, 0)
         ) * cast(0.0001 as decimal(4, 4)) as decimal(18, 4)
     )

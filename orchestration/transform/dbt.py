@@ -87,8 +87,8 @@ def build(
     The gates judge the data of a run; dbt's data and unit tests judge the code (`dbt build`, CI).
     Raises TransformError naming each node that failed.
     """
-    if layer == "marts" and not only:
-        # Written from empty each time: a file that is copied as it stands holds no freed blocks.
+    if layer == "marts" and not only and not increment:
+        # Written from empty: a file that is copied as it stands holds no freed blocks.
         settings.candidate_database.unlink(missing_ok=True)
     selection = list(only) or LAYERS[layer].split()
     command = ["build", "--no-write-json", "--select", *selection]

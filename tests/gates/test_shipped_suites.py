@@ -493,19 +493,23 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "update release_candidate.marts.channel_attribution"
-            " set credited_amount = credited_amount + 0.0001"
-            " where order_key = 'pos:R2' and attribution_model = 'linear'",
+            " set linear_amount = linear_amount + 0.0001 where order_key = 'pos:R2'",
             "In each model the credits of a purchase are its net amount",
         ),
         ("select 1", "In every currency the credits of a model are the revenue of all purchases."),
         (
-            "update release_candidate.marts.channel_attribution set credit_ratio = 0.5"
-            " where order_key = 'pos:R1' and attribution_model = 'last_touch'",
+            "update release_candidate.marts.channel_attribution set last_touch_ratio = 0.5"
+            " where order_key = 'pos:R1'",
             "pos:R1, last_touch: shares sum to 0.5",
         ),
         (
+            "update release_candidate.marts.channel_attribution set time_decay_ratio = -0.1"
+            " where order_key = 'pos:R1'",
+            "A share is a part of a purchase.",
+        ),
+        (
             "update release_candidate.marts.channel_attribution set touchpoint_key = 'ticket:T1'"
-            " where order_key = 'pos:R2' and attribution_model = 'first_touch'",
+            " where order_key = 'pos:R2'",
             "ticket:T1 is credited for pos:R2",
         ),
         (

@@ -13,14 +13,17 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import _invoke, _variables, parse
 
 AS_OF = date(2026, 6, 30)
-# In the order in which they are built; the key of those that an increment only adds to.
-MODELS: Mapping[str, str | None] = {
+# In the order in which they are built; of those that an increment only adds to, the key and the
+# table of changes.
+MODELS: Mapping[str, tuple[str, str] | None] = {
     "int_event_days_changed": None,
-    "int_event_days_fingerprinted": "event_date",
-    "int_session_fragments_cut": "event_date",
-    "int_sessions_joined": None,
+    "int_event_days_fingerprinted": ("event_date", "int_event_days_changed"),
+    "int_visitors_changed": None,
+    "int_session_fragments_cut": ("event_date", "int_event_days_changed"),
+    "int_sessions_joined": ("visitor_id", "int_visitors_changed"),
     "channel_attribution": None,
 }
+ATTRIBUTION_MODELS = ("first_touch", "last_touch", "linear", "position_based", "time_decay")
 EVENT = pa.schema(
     [
         *(
@@ -93,14 +96,15 @@ class Lab:
         self.connection.execute(
             "create or replace table staging.stg_web__events as from landed order by random()"
         )
-        for name, key in list(MODELS.items())[:4]:
+        for name, replaces in list(MODELS.items())[:5]:
             table = f"intermediate.{name}"
             sql = (self.models.increment if increment else self.models.full)[name]
-            if increment and key:
+            if increment and replaces:
+                key, changed = replaces
                 self.connection.execute(f"create or replace temp table added as {sql}")
                 self.connection.execute(
                     f"delete from {table} where {key} in"
-                    f" (select {key} from intermediate.int_event_days_changed)"
+                    f" (select {key} from intermediate.{changed})"
                 )
                 self.connection.execute(f"insert into {table} by name from added")
             else:
@@ -123,9 +127,13 @@ class Lab:
         self.connection.execute(
             "create or replace table intermediate.int_touches_weighed as from weighed"
         )
+        by_model = " union all ".join(
+            f"select order_key, '{name}', touch_position, {name}_ratio, {name}_amount from credited"
+            for name in ATTRIBUTION_MODELS
+        )
+        credited = self.models.full["channel_attribution"]
         return self.connection.execute(
-            "select order_key, attribution_model, touch_position, credit_ratio, credited_amount"
-            f" from ({self.models.full['channel_attribution']}) order by all"
+            f"with credited as materialized ({credited}) {by_model} order by all"
         ).fetchall()
 
 

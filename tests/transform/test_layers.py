@@ -31,6 +31,10 @@ models:
       - {name: event_date, data_type: date}
       - {name: event_count, data_type: bigint}
       - {name: is_added, data_type: boolean}
+  - name: days_kept
+    columns:
+      - {name: event_date, data_type: date}
+      - {name: is_added, data_type: boolean}
 """,
     "models/intermediate/int_days_changed.sql": """
 with days as (
@@ -58,6 +62,16 @@ from {{ source('seen', 'events') }}
 group by event_date
 """,
     "models/marts/days.sql": "select * from {{ ref('int_days_counted') }}",
+    "models/marts/days_kept.sql": """
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    on_schema_change='fail',
+    meta={'replaces': {'key': 'event_date', 'changed': 'int_days_changed'}}
+) }}
+select event_date, {{ increment() }} as is_added from {{ ref('days') }}
+{{ only_changed('event_date', ref('int_days_changed')) }}
+""",
 }
 
 ANEW = [("2026-01-01", 1, False), ("2026-01-02", 1, False)]
@@ -126,6 +140,38 @@ def test_after_a_whole_build_only_the_days_that_changed_are_made_and_the_mart_ha
     assert warehouse.build() == [("2026-01-01", 1, False), ("2026-01-02", 2, True)]
     warehouse.do("delete from staging.events where event_date = '2026-01-01'")
     assert warehouse.build() == [("2026-01-02", 2, True)]
+
+
+def kept(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """The mart that keeps its rows: day, whether it was added."""
+    with duckdb.connect(str(warehouse.settings.candidate_database), read_only=True) as connection:
+        return connection.execute(
+            "select event_date::varchar, is_added from marts.days_kept order by all"
+        ).fetchall()
+
+
+def test_a_mart_keeps_the_rows_of_days_that_did_not_change(warehouse: Warehouse) -> None:
+    warehouse.build()
+    assert kept(warehouse) == [("2026-01-01", False), ("2026-01-02", True)]
+    warehouse.do("delete from staging.events where event_date = '2026-01-01'")
+    warehouse.build()
+    assert kept(warehouse) == [("2026-01-02", True)]
+
+
+@pytest.mark.parametrize("damage", ["lost", "written to", "half a file"])
+def test_marts_that_are_not_as_the_last_build_left_them_are_made_anew(
+    warehouse: Warehouse, damage: str
+) -> None:
+    candidate = warehouse.settings.candidate_database
+    if damage == "lost":
+        candidate.unlink()
+    elif damage == "written to":
+        with duckdb.connect(str(candidate)) as connection:
+            connection.execute("delete from marts.days_kept")
+    else:
+        candidate.write_bytes(candidate.read_bytes()[: candidate.stat().st_size // 2])
+    assert warehouse.build() == [("2026-01-01", 1, False), ("2026-01-02", 2, False)]
+    assert kept(warehouse) == [("2026-01-01", False), ("2026-01-02", False)]
 
 
 def test_other_code_makes_everything_anew(warehouse: Warehouse, code: list[str]) -> None:

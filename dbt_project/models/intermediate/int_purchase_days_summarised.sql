@@ -1,5 +1,15 @@
 -- Grain: one row per customer and calendar day (UTC) with a purchase known on the as-of day.
 -- Several purchases on one day are one occasion; an amount without exchange rate is counted apart.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {
+        'key': 'customer_id',
+        'changed': 'int_journeys_changed',
+        'changed_key': 'journey_owner',
+    }},
+) }}
+
 with purchases as (
     select
         customer_id,
@@ -8,10 +18,8 @@ with purchases as (
         reporting_total_amount,
         reporting_net_amount
     from {{ ref('orders') }}
-    where
-        is_purchase
-        and customer_id is not null
-        and ordered_at < {{ as_of_end() }}
+    where is_purchase and customer_id is not null and ordered_at < {{ as_of_end() }}
+    {{ only_changed('customer_id', ref('int_journeys_changed'), 'journey_owner', 'and') }}
 ),
 
 days as (

@@ -6,6 +6,7 @@
     meta={'replaces': {'key': 'event_date', 'changed': 'int_event_days_changed'}},
 ) }}
 
+-- depends_on: {{ ref('int_visitors_changed') }}: it reads the fragments that are replaced here
 with events as (
     {{ events_of_visitors() }}
     {{ only_changed(

@@ -1,7 +1,14 @@
 -- Grain: one row per session of a visitor.
 -- What was known of account and campaign is forgotten after a pause and kept where a mark cuts.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    meta={'replaces': {'key': 'visitor_id', 'changed': 'int_visitors_changed'}},
+) }}
+
 with fragments as (
     select * from {{ ref('int_session_fragments_cut') }}
+    {{ only_changed('visitor_id', ref('int_visitors_changed')) }}
 ),
 
 followed as (

@@ -1,8 +1,10 @@
 -- Grain: one row per purchase and touch that may have led to it; without one, the order itself.
 -- A touch is asked about once, for the next purchase; time_decay counts from the last touch back.
+-- In an increment only those of owners of journeys that have changed are here.
 with purchases as (
     select
         order_key,
+        customer_id,
         channel,
         campaign,
         ordered_at,
@@ -11,10 +13,12 @@ with purchases as (
         reporting_net_amount
     from {{ ref('orders') }}
     where is_purchase and ordered_at < {{ as_of_end() }}
+    {{ only_changed(journey_owner(), ref('int_journeys_changed'), 'journey_owner', 'and') }}
 ),
 
 touchpoints as (
     select * from {{ ref('touchpoints') }}
+    {{ only_changed('customer_id', ref('int_journeys_changed'), 'journey_owner') }}
 ),
 
 conversions as (
@@ -86,6 +90,7 @@ decayed as (
 select
     decayed.order_key,
     decayed.touchpoint_key,
+    purchases.customer_id,
     decayed.channel,
     decayed.campaign,
     decayed.touched_at,

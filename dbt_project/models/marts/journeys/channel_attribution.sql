@@ -1,35 +1,26 @@
--- Grain: one row per purchase up to the as-of day, model and touch with a share in it.
--- The credits of an order add up to its net amount; without a touch the order has them itself.
+-- Grain: one row per purchase up to the as-of day and touch that may have led to it.
+-- In each model the credits of an order add up to its net amount; without a touch it has all.
+-- An increment replaces the credits of the owners of journeys that int_touches_weighed speaks of.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_changed',
+    on_schema_change='fail',
+    meta={'replaces': {
+        'key': journey_owner(),
+        'changed': 'int_journeys_changed',
+        'changed_key': 'journey_owner',
+    }},
+) }}
+
+-- depends_on: {{ ref('int_journeys_changed') }}
 with touches as (
     select * from {{ ref('int_touches_weighed') }}
-),
-
-weighed as (
-    {% for model in attribution_models() %}
-    select
-        touches.*,
-        '{{ model.name }}' as attribution_model,
-        {{ model.weight }} as weight,
-        {{ model.running }} as running_weight,
-        {{ model.total }} as total_weight
-    from touches
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
-credited as (
-    select
-        *,
-        {{ credited_amount('net_amount') }} as credited_amount,
-        {{ credited_amount('reporting_net_amount') }} as reporting_credited_amount
-    from weighed
-    where weight > 0
 )
 
 select
     order_key,
-    attribution_model,
     touchpoint_key,
+    customer_id,
     touch_position,
     touch_count,
     is_touch,
@@ -37,9 +28,16 @@ select
     campaign,
     touched_at,
     ordered_at,
-    cast(weight as double) / cast(total_weight as double) as credit_ratio,
+    {% for model in attribution_models() %}
+    cast({{ model.weight }} as double) / cast({{ model.total }} as double)
+        as {{ model.name }}_ratio,
+    {% endfor %}
     currency_code,
-    credited_amount,
-    '{{ var("reporting_currency") }}' as reporting_currency_code,
-    reporting_credited_amount
-from credited
+    {% for model in attribution_models() %}
+    {{ credited_amount('net_amount', model) }} as {{ model.name }}_amount,
+    {% endfor %}
+    {% for model in attribution_models() %}
+    {{ credited_amount('reporting_net_amount', model) }} as {{ model.name }}_reporting_amount,
+    {% endfor %}
+    '{{ var("reporting_currency") }}' as reporting_currency_code
+from touches
