@@ -103,8 +103,7 @@ class Lab:
                 key, changed = replaces
                 self.connection.execute(f"create or replace temp table added as {sql}")
                 self.connection.execute(
-                    f"delete from {table} where {key} in"
-                    f" (select {key} from intermediate.{changed})"
+                    f"delete from {table} where {key} in (select {key} from intermediate.{changed})"
                 )
                 self.connection.execute(f"insert into {table} by name from added")
             else:
