@@ -7,7 +7,7 @@ own models find the customers, and then, each in a process of its own:
 1. the marts' stage as a run builds it, through dbt, everything anew;
 2. a copy of the finished marts into an empty file: what writing them costs;
 3. a day later, with a share of new people, orders, visits and tickets: the stage as a run builds
-   it then, how many rows of the marts that changes, and the stage once more with everything anew;
+   it then, how many rows that changes, and the stage once more with everything anew;
 4. the SQL that dbt compiled for it, in the same order, by one bare DuckDB connection.
 What was built last through dbt, bare, and as an increment must hold the same rows. Prints CPU and
 wall seconds, peaks, the CPU of every model, and the ratios; steps say on stderr when they are done.
@@ -33,6 +33,8 @@ STEPS = "benchmarks.marts_steps"
 AS_OF = date(2026, 6, 30)
 # What is asked of the marts: CPU beside the bare SQL, MiB, CPU of a day with 1 % beside everything.
 MOST_RATIO, MOST_MIB, MOST_OF_A_DAY = 1.5, 12 * 1024, 0.06
+# A table with fewer rows has sums that a day could be added to.
+LEAST_ROWS = 10_000
 # What an increment has to make anew, so they hold other rows when everything is.
 WORK_LISTS = {
     f"intermediate.{name}"
@@ -112,7 +114,7 @@ def bench(options: argparse.Namespace, work: Path) -> None:
     _show_models(measured, through_dbt)
     _show_ratios(measured, writing, options.increment)
     if options.increment:
-        _show_changes(changed)
+        _show_changes(changed, measured["anew"])
     _compare(through_dbt, built_bare, "bare")
     if options.increment:
         _compare(increment, through_dbt, "everything anew")
@@ -184,12 +186,31 @@ def _show_ratios(measured: Mapping[str, Measured], writing: Spent, increment: fl
         )
 
 
-def _show_changes(changed: Mapping[str, Sequence[int]]) -> None:
-    """Print how much of what is published a day changes: less than that cannot be written."""
-    rows, others = (sum(counts[place] for counts in changed.values()) for place in (0, 1))
-    print(f"the day changes {others:,} of {rows:,} rows of the marts ({others / rows:.0%});")
-    whole = sorted(name for name, (count, other) in changed.items() if other > count / 2 > 0)
-    print(f"more than half of: {', '.join(whole)}")
+def _show_changes(changed: Mapping[str, Sequence[int]], anew: Measured) -> None:
+    """Print how much of what is published a day changes, and what that much costs in proportion.
+
+    In proportion: of every table the share of the CPU that is the share of its rows which are new,
+    as if a changed row could be found and made for nothing beside it. Work lists, and tables so
+    small that they could be counted on from the day before, are left out.
+    """
+    marts = {name: counts for name, counts in changed.items() if name.startswith("marts.")}
+    rows, others = (sum(counts[place] for counts in marts.values()) for place in (0, 1))
+    print(f"the day changes {others:,} of {rows:,} rows of the marts ({others / rows:.0%})")
+    shares = {
+        name: other / rows
+        for name, (rows, other) in changed.items()
+        if rows >= LEAST_ROWS and name not in WORK_LISTS
+    }
+    cpu = {f"{schema}.{model}": seconds for schema, model, seconds in anew.result}
+    floor = {name: share * cpu.get(name, 0) for name, share in shares.items()}
+    whole = sorted((name for name, share in shares.items() if share > 0.5), key=floor.__getitem__)
+    everything = anew.phases["marts"].cpu_seconds
+    print(
+        f"in proportion to the rows that are new, a day would cost {sum(floor.values()):.1f} CPU s,"
+        f" {sum(floor.values()) / everything:.2f} of everything anew;"
+        f" {sum(floor[name] for name in whole):.1f} of them for the tables that are new by more"
+        f" than half: {', '.join(name.split('.')[1] for name in reversed(whole))}"
+    )
 
 
 def _cost(spent: Spent) -> tuple[str, str, str]:

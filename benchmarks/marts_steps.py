@@ -22,8 +22,8 @@ from orchestration.transform.layers import build_layer
 # Folders of dbt_project/models that are built by the stage of the marts.
 STAGE = ("intermediate", "marts")
 
-# What readers have, beside what is built: the marts of the last day.
-PUBLISHED = "published.duckdb"
+# The two databases as the last day left them, beside those that are built.
+DAY_BEFORE = "day_before"
 # A digest of the Python file that rated a comment; dbt runs another one than it compiles.
 RATED_BY = "rated_by"
 
@@ -61,9 +61,11 @@ def world(meter: Meter, home: str, as_of: str, size: Mapping[str, int]) -> dict[
 def next_day(
     meter: Meter, home: str, as_of: str, size: Mapping[str, int], share: float
 ) -> dict[str, int]:
-    """Publish the marts of the last day and add what the day `as_of` brings; returns new rows."""
+    """Keep what the last day built and add what the day `as_of` brings; returns new rows."""
     settings = settings_of(home, as_of)
-    shutil.copyfile(settings.candidate_database, settings.home / PUBLISHED)
+    (settings.home / DAY_BEFORE).mkdir()
+    for database in (settings.candidate_database, settings.working_database):
+        shutil.copyfile(database, settings.home / DAY_BEFORE / database.name)
     with meter.phase("next day"), connect(settings) as connection:
         load_released_ids(connection, settings.candidate_database)
         last_day = settings.as_of - timedelta(days=1)
@@ -114,25 +116,37 @@ def writing(meter: Meter, home: str, as_of: str) -> None:
 
 
 def changed_rows(meter: Meter, home: str, as_of: str) -> dict[str, tuple[int, int]]:
-    """Return of each mart its rows, and those of them that were not published the day before."""
+    """Return of each table its rows, and those of them that it did not hold the day before.
+
+    A row of which only the as-of date is another one counts as the same.
+    """
     settings = settings_of(home, as_of)
     found: dict[str, tuple[int, int]] = {}
     with meter.phase("changed rows"), duckdb.connect() as connection:
         connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
         connection.execute(f"set threads = {settings.threads}")
-        connection.execute(f"attach {literal(settings.candidate_database)} as today (read_only)")
-        connection.execute(f"attach {literal(settings.home / PUBLISHED)} as before (read_only)")
-        tables = connection.execute(
-            "select table_name from duckdb_tables() where database_name = 'today' order by 1"
-        ).fetchall()
-        for (table,) in tables:
-            rows, changed = connection.execute(
-                "select count(*), count(*) filter (where before.row_hash is null) from"
-                f" (select hash(row_of) as row_hash from today.marts.{quoted(table)} as row_of)"
-                " as now left join (select distinct hash(row_of) as row_hash"
-                f" from before.marts.{quoted(table)} as row_of) as before using (row_hash)"
-            ).fetchall()[0]
-            found[table] = (rows, changed)
+        for database in (settings.candidate_database, settings.working_database):
+            before = settings.home / DAY_BEFORE / database.name
+            connection.execute(f"attach {literal(database)} as today (read_only)")
+            connection.execute(f"attach {literal(before)} as before (read_only)")
+            tables = connection.execute(
+                "select schema_name, table_name from duckdb_tables() where database_name = 'today'"
+                " and schema_name in ('intermediate', 'marts') order by all"
+            ).fetchall()
+            for schema, table in tables:
+                now, then = (
+                    f"(select hash(row_of) as row_hash from (select columns(lambda name: name"
+                    f" not in ('as_of_date', '{RATED_BY}')) from {side}.{schema}.{quoted(table)})"
+                    " as row_of)"
+                    for side in ("today", "before")
+                )
+                found[f"{schema}.{table}"] = connection.execute(
+                    "select count(*), count(*) filter (where before.row_hash is null)"
+                    f" from {now} as now left join (select distinct row_hash from {then})"
+                    " as before using (row_hash)"
+                ).fetchall()[0]
+            connection.execute("detach today")
+            connection.execute("detach before")
     return found
 
 
