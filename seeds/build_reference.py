@@ -3,7 +3,8 @@
     python seeds/build_reference.py
 
 Writes seeds/reference/{nicknames,phone_plans,country_names}.csv from the PyPI packages
-`nicknames`, `names` (US census frequencies) and `phonenumbers` (libphonenumber's metadata).
+`nicknames`, `names` (US census frequencies), `phonenumbers` (libphonenumber's metadata) and `babel`
+(Unicode's CLDR).
 """
 
 import csv
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import names
+from babel import Locale
+from babel.core import get_global
 from nicknames import NickNamer, name_triplets
 from phonenumbers import SUPPORTED_REGIONS, PhoneMetadata
 from phonenumbers.geodata.locale import LOCALE_DATA
@@ -148,17 +151,32 @@ REFERENCE = Path(__file__).resolve().parent / "reference"
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "pl", "sv", "da", "fi", "nb")
 COUNTRY_ALIASES = {
     "uk": "GB",
+    "u.k.": "GB",
     "england": "GB",
     "scotland": "GB",
     "wales": "GB",
+    "northern ireland": "GB",
     "great britain": "GB",
-    "usa": "US",
+    "großbritannien": "GB",
+    "grande-bretagne": "GB",
+    "gran bretaña": "GB",
+    "gran bretagna": "GB",
+    "u.s.": "US",
     "u.s.a.": "US",
     "united states of america": "US",
     "america": "US",
     "holland": "NL",
     "the netherlands": "NL",
-    "czech republic": "CZ",
+    "republic of ireland": "IE",
+    "hong kong": "HK",
+    "macau": "MO",
+    "turkiye": "TR",
+    # sports know some countries by other letters than ISO, and forms copy them
+    "den": "DK",
+    "ger": "DE",
+    "ned": "NL",
+    "por": "PT",
+    "sui": "CH",
 }
 
 
@@ -220,15 +238,27 @@ def phone_plans() -> Iterable[tuple[str, int, str, str, int, int]]:
 
 
 def country_names() -> Iterable[tuple[str, str]]:
-    """(country_name, country_code), lower case; the ISO codes themselves included."""
+    """(country_name, country_code), lower case: codes of two and three letters, and names.
+
+    Of the phone plans' countries, by today's names (CLDR) and older ones (libphonenumber).
+    """
     codes: dict[str, str] = {}
-    for code, by_language in sorted(LOCALE_DATA.items()):
-        if code in SUPPORTED_REGIONS:
-            codes[code.lower()] = code
-            for language in LANGUAGES:
-                name = by_language.get(language, "").lstrip("*").lower()
-                if name and not name.isspace():
-                    codes.setdefault(name, code)
+    for code in sorted(SUPPORTED_REGIONS):
+        codes[code.lower()] = code
+    for alias, territories in get_global("territory_aliases").items():
+        if len(alias) == 3 and alias.isalpha() and territories[0] in SUPPORTED_REGIONS:
+            codes.setdefault(alias.lower(), territories[0])
+    for language in LANGUAGES:
+        territories = Locale(language).territories
+        for code in sorted(SUPPORTED_REGIONS):
+            codes.setdefault(territories[code].lower(), code)
+            older = LOCALE_DATA.get(code, {})
+            name = older.get(language, "")
+            # "*aa": the same as in that other language
+            while name.startswith("*"):
+                name = older.get(name[1:], "")
+            if name.strip():
+                codes.setdefault(name.lower(), code)
     return sorted({**codes, **COUNTRY_ALIASES}.items())
 
 

@@ -67,6 +67,40 @@ TAKEN_FOR_HOME: set[str] = {"XK"}
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 
 
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("de", "DE"),
+        ("Germany", "DE"),
+        (" GERMANY ", "DE"),
+        ("Deutschland", "DE"),
+        ("Allemagne", "DE"),
+        ("France", "FR"),
+        ("Frankreich", "FR"),
+        ("United Kingdom", "GB"),
+        ("Großbritannien", "GB"),
+        ("USA", "US"),
+        ("U.S.", "US"),
+        ("fra", "FR"),
+        ("DEU", "DE"),
+        ("GER", "DE"),
+        ("United States", "US"),
+        ("Czechia", "CZ"),
+        ("Polska", "PL"),
+        ("España", "ES"),
+        ("Czech Republic", "CZ"),
+        ("Hong Kong", "HK"),
+        # a language's code is no country
+        ("aa", "AA"),
+        ("Atlantis", "ATLANTIS"),
+    ],
+)
+def test_a_country_is_known_by_its_code_and_by_its_name_in_many_languages(
+    typed: str, code: str, normalise: Callable[..., list[dict[str, object]]]
+) -> None:
+    assert [row["country"] for row in normalise([{"country": typed}])] == [code]
+
+
 def test_a_number_with_its_country_is_e164_in_every_region(
     normalise: Callable[..., list[dict[str, object]]],
 ) -> None:

@@ -1,5 +1,6 @@
 -- Grain: one row per customer with a purchase known on the as-of day.
 -- One method for all of them: the calibrated model, the model as it is, or recency alone.
+-- Nobody is expected to buy less often than it is likely that they buy at all.
 with histories as (
     select * from {{ ref('int_purchase_histories_summarised') }}
 ),
@@ -60,12 +61,11 @@ joined as (
             histories.repeat_count = predicted.repeat_count
             and histories.recency_days = predicted.recency_days
             and histories.age_days = predicted.age_days
-)
+),
 
-select
-    customer_id,
-    alive_probability,
-    round(
+churned as (
+    select
+        *,
         case method
             when 'mbg_nbd_calibrated'
                 then 1 / (
@@ -77,9 +77,22 @@ select
                 )
             when 'mbg_nbd' then no_purchase_probability
             else recency_churn_probability
-        end,
-        6
-    ) as churn_probability,
+        end as churn_probability
+    from joined
+),
+
+-- Chance and count are calibrated apart, so the count gives way.
+consistent as (
+    select
+        * exclude (factor),
+        greatest(factor, (1 - churn_probability) / nullif(expected_count, 0)) as factor
+    from churned
+)
+
+select
+    customer_id,
+    alive_probability,
+    round(churn_probability, 6) as churn_probability,
     horizon_days as churn_horizon_days,
     round(
         case
@@ -98,4 +111,4 @@ select
     ) as expected_purchases_{{ days }}_days,
     {% endfor -%}
     method as prediction_method
-from joined
+from consistent
