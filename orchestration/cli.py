@@ -103,6 +103,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     prepare_dagster(settings)
     _show_progress(started)
+    logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
     from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
 
     try:
@@ -181,7 +182,8 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
     if record.release:
         table.add_row("content hash", record.release["content_hash"])
     stages = ", ".join(f"{stage.name} {stage.seconds:.1f}" for stage in record.stages)
-    table.add_row("seconds", f"{seconds:.1f} in all: {stages}")
+    beside = seconds - sum(stage.seconds for stage in record.stages)
+    table.add_row("seconds", f"{seconds:.1f} in all: {stages}, start and bookkeeping {beside:.1f}")
     console.print()
     console.print(table)
 
