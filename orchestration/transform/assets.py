@@ -7,13 +7,22 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtProject,
+    dbt_assets,
+)
 
 from orchestration.gates import void_gates
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, parse, target_folder
 from orchestration.transform.layers import build_layer
+
+# dbt sources with this name at the front are tables of the same layer, before an increment brings
+# them up to date.
+LAST_BUILD = "last_build"
 
 
 class Translator(DagsterDbtTranslator):
@@ -27,6 +36,19 @@ class Translator(DagsterDbtTranslator):
         if properties["source_name"] == properties["schema"]:
             return dg.AssetKey([properties["schema"], properties["name"]])
         return dg.AssetKey([properties["schema"], properties["source_name"], properties["name"]])
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """The spec of a model or seed; tables as the last build left them are nothing to wait for.
+
+        Dagster knows them by the name of their table as what this build makes of them, and a graph
+        with such a circle is not drawn.
+        """
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        return spec.replace_attributes(
+            deps=[dep for dep in spec.deps if not dep.asset_key.path[1].startswith(LAST_BUILD)]
+        )
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """The owner that the model's board names; seeds and sources are the data platform's."""

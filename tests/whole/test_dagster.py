@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import networkx
 import pytest
 
 from orchestration.definitions import JOB_NAME, build_definitions, defs
@@ -55,6 +56,24 @@ def test_every_asset_has_an_owner_a_group_a_kind_and_a_description(
         }, spec.key
         assert spec.kinds, spec.key
         assert spec.description, spec.key
+
+
+def test_the_lineage_of_assets_and_of_their_groups_has_no_circle(
+    definitions: dg.Definitions,
+) -> None:
+    """The UI draws neither of them otherwise."""
+    graph = definitions.resolve_asset_graph()
+    nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
+    edges = [(graph.get(parent), node) for node in nodes for parent in node.parent_keys]
+    assert len(edges) > 300
+    assets = networkx.DiGraph((parent.key, node.key) for parent, node in edges)
+    groups = networkx.DiGraph(
+        (parent.group_name, node.group_name)
+        for parent, node in edges
+        if parent.group_name != node.group_name
+    )
+    for lineage in (assets, groups):
+        assert list(networkx.simple_cycles(lineage)) == []
 
 
 def test_every_feed_is_an_asset_and_a_source_of_dbt(definitions: dg.Definitions) -> None:
