@@ -8,6 +8,7 @@ Writes seeds/reference/{nicknames,phone_plans,country_names}.csv from the PyPI p
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -240,26 +241,29 @@ def phone_plans() -> Iterable[tuple[str, int, str, str, int, int]]:
 def country_names() -> Iterable[tuple[str, str]]:
     """(country_name, country_code), lower case: codes of two and three letters, and names.
 
-    Of the phone plans' countries, by today's names (CLDR) and older ones (libphonenumber).
+    Of the phone plans' countries, by today's names (CLDR) and older ones (libphonenumber). What two
+    countries are called, or one that has since become several, is no country's name.
     """
-    codes: dict[str, str] = {}
-    for code in sorted(SUPPORTED_REGIONS):
-        codes[code.lower()] = code
+    claims: dict[str, set[str]] = defaultdict(set)
     for alias, territories in get_global("territory_aliases").items():
-        if len(alias) == 3 and alias.isalpha() and territories[0] in SUPPORTED_REGIONS:
-            codes.setdefault(alias.lower(), territories[0])
-    for language in LANGUAGES:
-        territories = Locale(language).territories
-        for code in sorted(SUPPORTED_REGIONS):
-            codes.setdefault(territories[code].lower(), code)
-            older = LOCALE_DATA.get(code, {})
+        if len(alias) == 3 and alias.isalpha():
+            claims[alias.lower()].update(territories)
+    for code in SUPPORTED_REGIONS:
+        claims[code.lower()].add(code)
+        older = LOCALE_DATA.get(code, {})
+        for language in LANGUAGES:
+            claims[Locale(language).territories[code].lower()].add(code)
             name = older.get(language, "")
             # "*aa": the same as in that other language
             while name.startswith("*"):
                 name = older.get(name[1:], "")
-            if name.strip():
-                codes.setdefault(name.lower(), code)
-    return sorted({**codes, **COUNTRY_ALIASES}.items())
+            claims[name.lower()].add(code)
+    known = {
+        name: next(iter(codes))
+        for name, codes in claims.items()
+        if name.strip() and len(codes) == 1 and codes <= SUPPORTED_REGIONS
+    }
+    return sorted({**known, **COUNTRY_ALIASES}.items())
 
 
 def write(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -93,6 +93,9 @@ REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
         # a language's code is no country
         ("aa", "AA"),
         ("Atlantis", "ATLANTIS"),
+        # two countries have this name, and this one has become two
+        ("Kongo", "KONGO"),
+        ("YUG", "YUG"),
     ],
 )
 def test_a_country_is_known_by_its_code_and_by_its_name_in_many_languages(
