@@ -197,12 +197,14 @@ def _quoted(table: Table) -> Iterator[Pollution]:
         ("doubled", '""', '""'),
     ):
         text = "".join(
-            ",".join([row[0], *(f"{left}{value}{right}" for value in row[1:])]) + "\n"
+            ",".join([row[0], *(f"{left}{value}{right}" if value else "" for value in row[1:])])
+            + "\n"
             for row in plain.rows
         )
         yield Pollution(f"quotes_{name}_in_data.csv", f"{header}\n{text}".encode(), plain)
         text = "".join(
-            ",".join([*row[:-1], f"{left}{row[-1]}{right}"]) + "\n" for row in plain.rows
+            ",".join([*row[:-1], f"{left}{row[-1]}{right}" if row[-1] else ""]) + "\n"
+            for row in plain.rows
         )
         yield Pollution(f"quotes_{name}_in_last_column.csv", f"{header}\n{text}".encode(), plain)
     blanks = "".join(" , ".join(f'"{value}"' for value in row) + " \n" for row in _all(plain))
@@ -426,7 +428,6 @@ def _several(table: Table) -> Iterator[Pollution]:
     less = [",".join(other[:-1]), *(",".join(row[:-1]) for row in rows)]
     more = [",".join([*other, "z"]), *(",".join([*row, "x"]) for row in rows)]
     back = [",".join(reversed(line.split(","))) for line in _lines(_plain(table))]
-    names = table.columns
     twice = _join([*lines, *lines])
     yield Pollution("tables_same_again.csv", twice, replace(table, rows=table.rows * 2))
     yield Pollution(
@@ -441,7 +442,6 @@ def _several(table: Table) -> Iterator[Pollution]:
             yield Pollution(f"tables_{name}_{joint}.csv", _join([*lines, *between, *second]), table)
     beside = [f"{line},,{line}" for line in lines]
     yield Pollution("tables_side_by_side.csv", _join(beside), table)
-    assert names
 
 
 def _headed(table: Table) -> Iterator[Pollution]:
@@ -485,7 +485,6 @@ def _headed(table: Table) -> Iterator[Pollution]:
     yield headed("hash", [f"#{columns[0]}", *columns[1:]])
     yield headed("less", columns[:-1])
     yield headed("more", [*columns, "more"])
-    yield headed("swapped_names", [columns[1], columns[0], *columns[2:]])
     lines = _lines(table)
     for name, second in (
         ("units", ["", *["EUR"] * (width - 1)]),

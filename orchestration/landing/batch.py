@@ -289,7 +289,7 @@ def _no_identifier(column: str) -> str:
     words = (
         "(grand |sub|sub-|sub )?(total|sum)s?|summe|gesamt(summe)?|zwischensumme|totaal|somme"
         "|average|mean|min|max|count|end of (file|report|data)|eof|null|none|nan|n/a|undefined|nil"
-        "|#n/a|#ref!|#name[?]|#value!|#null!|#div/0!"
+        "|#n/a|#ref!|#name[?]|#value!|#null!|#div/0!|[-=_*~.+#/]+"
     )
     return f"(?is)^ *({words}|{re.escape(column)}) *([:;=(].*)?$"
 

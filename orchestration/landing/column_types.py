@@ -40,7 +40,11 @@ def fits_sql(type_: ColumnType, text: str) -> str:
                 f" and try_cast({text} as bigint) is not null)"
             )
         case ColumnType.DECIMAL:
-            return f"(try_cast({text} as decimal(18, 4)) is not null and not contains({text}, '_'))"
+            # 1.25E+03 is what a spreadsheet leaves of 1249.99; e-05 is how DuckDB writes a double.
+            return (
+                f"(try_cast({text} as decimal(18, 4)) is not null and not contains({text}, '_')"
+                f" and not contains({text}, 'E') and not contains({text}, 'e+'))"
+            )
         case ColumnType.BOOLEAN:
             # Not `in`: from six constants on DuckDB 1.5.5 makes it a join, and a table created
             # from a query with a join does not keep the order of the file.

@@ -6,10 +6,12 @@ content hash), and the loader compares. Every other file goes through `sieve`, w
 rejects, each with its line number, and a clean copy that DuckDB reads in its place.
 
 A record of a CSV file ends at the line break (LF, CR LF, or CR when the file has no LF at all)
-outside quotes. Quoting is RFC 4180, with blanks allowed around a quoted field, and a quote inside
-an unquoted field being just a character (`5" pipe`). A quote that is never closed, or whose closing
-quote is followed by other text, costs the line on which its record begins; reading goes on at the
-next line. A line of a JSONL file is one JSON object. Empty lines and lines of blanks are not data.
+outside quotes. Quoting is RFC 4180, with blanks allowed around a quoted field, and pairs of quotes
+inside an unquoted field being just characters (`37.8"N 17.9"W`); a single one there is an error,
+because it is the end of a quoted field that lost its beginning as often as it is an inch. A quote
+that is never closed, or whose closing quote is followed by other text, costs the line on which its
+record begins; reading goes on at the next line. A line of a JSONL file is one JSON object; a `.json`
+file may also be one array of objects. Empty lines and lines of blanks are not data.
 """
 
 import codecs
@@ -494,6 +496,7 @@ class _Counter:
         self._tail = b""
         self._has_blank_line = False
         self._wrapped = 0
+        self._width = len(found.names)
         mark = found.delimiter.encode()
         header = found.header_line
         # Three delimiters, so that a short header does not look like data.
@@ -510,7 +513,10 @@ class _Counter:
                 parity ^= 1
             outside = parity == 0
             breaks = np.flatnonzero((data == 10) & outside)
-            self._delimiters += int(np.count_nonzero((data == self._delimiter) & outside))
+            is_delimiter = data == self._delimiter
+            self._delimiters += int(np.count_nonzero(is_delimiter & outside))
+            if self._width >= 3:
+                self._look_for_swallowed_lines(data, parity, is_delimiter)
             self._is_quoted = int(parity[-1])
         else:
             breaks = np.flatnonzero(data == 10)
@@ -538,6 +544,22 @@ class _Counter:
         self._offset += len(chunk)
         self._previous_byte = chunk[-1]
         self._look_for_trouble(chunk)
+
+    def _look_for_swallowed_lines(
+        self,
+        data: "np.typing.NDArray[np.uint8]",
+        parity: "np.typing.NDArray[np.uint8]",
+        is_delimiter: "np.typing.NDArray[np.bool_]",
+    ) -> None:
+        """Doubt a quoted value with a line that has as many delimiters as a record."""
+        ends = np.flatnonzero(data == 10)
+        begins_quoted = parity[ends] == 1
+        if not begins_quoted.any():
+            return
+        before = np.searchsorted(np.flatnonzero(is_delimiter), ends)
+        counts = np.diff(before, append=int(np.count_nonzero(is_delimiter)))
+        if (counts[begins_quoted] >= self._width - 1).any():
+            self._doubt("a quoted value that looks like several lines")
 
     def _look_for_trouble(self, chunk: bytes) -> None:
         is_ascii = chunk.isascii()
@@ -575,8 +597,15 @@ class _Counter:
             self._doubt("words for nothing")
         if self._repeat and self._repeat in chunk:
             self._doubt("the header again")
-        if QUOTE in chunk and any(formula in chunk for formula in self._formulas):
-            self._doubt("formulas")
+        if QUOTE in chunk and (
+            b'\\"' in chunk or any(formula in chunk for formula in self._formulas)
+        ):
+            self._doubt("quotes behind other characters")
+        if b"''" in chunk and any(wrapper in chunk for wrapper in self._wrappers[:1]):
+            self._doubt("doubled single quotes")
+            self._found.has_other_quotes = True
+        if b"\n\r" in chunk:
+            self._doubt("line breaks the wrong way round")
 
     def _doubt(self, reason: str) -> None:
         self._found.doubt = self._found.doubt or reason

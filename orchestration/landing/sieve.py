@@ -271,6 +271,9 @@ class _LineJudge:
         self._nothing = re.compile(b"(?:^|" + mark + b") *(NULL|\\\\N) *(?=" + mark + b"|[\r\n]|$)")
         by_name = {column.name: column.type for column in feed.columns}
         self._types = [by_name.get(name, ColumnType.TEXT) for name in self._header]
+        self._typed_positions = [
+            position for position, type_ in enumerate(self._types) if type_ in _WITH_DIGITS
+        ]
         self._is_wrapped_file = found.has_other_quotes
         self._wrapped_count = 0
         self._wrapped_line = 0
@@ -288,6 +291,14 @@ class _LineJudge:
         if values is not None and len(values) != self._width:
             return self._wrong_width(record, len(values)), None
         self._record_count += 1
+        if record.text.startswith(CR):
+            return "a carriage return begins the line; end lines in LF or CR LF", 0
+        if self._is_several_lines(record):
+            return (
+                "a quoted value goes over lines that look like records; a quote is missing or one"
+                " too many",
+                None,
+            )
         if found := self._nothing.search(record.text):
             word = found[1]
             known = values if values is not None else self._parsed(record)
@@ -324,9 +335,30 @@ class _LineJudge:
             if value.startswith(b'="') and value.endswith(b'"'):
                 return "the value is a spreadsheet formula; export values", position
         if self._is_wrapped_file and self._is_wrapped(texts):
+            for position, text in enumerate(texts):
+                if text[:1] == text[-1:] == "'" and "''" in text[1:-1]:
+                    return "the value is quoted with '; quote with \" (RFC 4180)", position
             self._wrapped_count += 1
             self._wrapped_line = self._wrapped_line or record.line_number
         return self._cut_short(record, values, ahead), self._width - 1
+
+    def _is_several_lines(self, record: Record) -> bool:
+        """Tell whether a line inside a quoted value would be a record by itself."""
+        first, *others = without_break(record.text).split(LF)
+        if not others or self._width < (3 if self._typed_positions else 5):
+            return False
+        for line in others:
+            parts = line.strip(b'\r"').split(self._mark)
+            if (
+                len(parts) == self._width
+                and b" " not in parts[0].strip()
+                and all(
+                    not parts[position].strip(b' "') or _DIGIT.search(parts[position])
+                    for position in self._typed_positions
+                )
+            ):
+                return True
+        return first.count(self._mark) >= 2 * (self._width - 1)
 
     def strips(self, values: list[bytes]) -> bool:
         """Tell whether the blank after each delimiter belongs to the delimiter."""
