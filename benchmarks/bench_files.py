@@ -10,6 +10,7 @@ must happen (y: accepted, n: not accepted, i: either).
     refused    nothing landed, and a sentence says why
     rejected   what landed is in the twin, and each row that did not is a reject with its reason
     unsettled  nothing landed: taken for a file that is still being written
+    unlike     what landed is in the file to the letter, and the twin says what is not in the file
     wrong      a row landed that is not in the twin, or one is missing without a word
     crashed    the landing raised an error
 
@@ -21,6 +22,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -63,6 +65,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     REJECTED = "rejected"
     UNSETTLED = "unsettled"
+    UNLIKE = "unlike"
     WRONG = "wrong"
     CRASHED = "crashed"
 
@@ -85,6 +88,7 @@ class Bench:
     def __init__(self) -> None:
         self.connection = duckdb.connect(config={"threads": 2})
         self.connection.execute("set TimeZone = 'UTC'")
+        self._feeds: dict[Table, Feed] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="bench-files-"))
 
     def __enter__(self) -> "Bench":
@@ -103,25 +107,27 @@ class Bench:
             return Verdict(name, Outcome.CRASHED, f"{type(error).__name__}: {error}")
         if report.refused:
             return Verdict(name, Outcome.REFUSED, report.refused[0])
-        (outcome,) = [file for file in report.files if not file.path.endswith(_LAYOUT)]
-        if outcome.outcome in ("gone", "unsettled"):
-            return Verdict(name, Outcome.UNSETTLED, outcome.message or "")
+        (file,) = [file for file in report.files if not file.path.endswith(_LAYOUT)]
+        if file.outcome in ("gone", "unsettled"):
+            return Verdict(name, Outcome.UNSETTLED, file.message or "")
         expected = Counter(_trimmed(row) for row in twin.rows)
         found = Counter(_trimmed(row) for row in landed)
         rejects = self.connection.execute(
             "select line_number, line_text, reason from raw.rejects order by 1"
         ).fetchall()
         if foreign := [row for row in found if row not in expected]:
-            return Verdict(name, Outcome.WRONG, _difference(foreign[0], twin))
+            is_unlike = all(_is_unlike(row, twin, content) for row in foreign)
+            outcome = Outcome.UNLIKE if is_unlike else Outcome.WRONG
+            return Verdict(name, outcome, _difference(foreign[0], twin))
         # Equal rows are stored once and counted as repeated.
-        missing = sum(expected.values()) - outcome.loaded_count
+        missing = sum(expected.values()) - file.loaded_count
         if not missing and not rejects and set(found) == set(expected):
             return Verdict(name, Outcome.EXACT)
         told = sum(_row_count(text, len(twin.columns)) for _, text, _ in rejects)
         if not landed and rejects:
             told = sum(expected.values())
-        if missing > told or outcome.loaded_count > sum(expected.values()):
-            detail = f"{outcome.loaded_count} of {sum(expected.values())} rows, {told} rejected"
+        if missing > told or file.loaded_count > sum(expected.values()):
+            detail = f"{file.loaded_count} of {sum(expected.values())} rows, {told} rejected"
             return Verdict(name, Outcome.WRONG, detail)
         if not rejects:
             return Verdict(name, Outcome.WRONG, "rows are missing without a word")
@@ -160,6 +166,11 @@ class Bench:
 
     def feed_of(self, twin: Table) -> Feed:
         """Make the feed that a clean table would be delivered to."""
+        if twin not in self._feeds:
+            self._feeds[twin] = self._feed_of(twin)
+        return self._feeds[twin]
+
+    def _feed_of(self, twin: Table) -> Feed:
         names = [name.strip().lower() for name in twin.columns] or ["value"]
         values = [[row[position] for row in twin.rows] for position in range(len(twin.columns))]
         columns = tuple(
@@ -304,14 +315,37 @@ def _trimmed(row: Sequence[str | None]) -> tuple[str, ...]:
     return tuple((value or "").strip(" ") for value in row)
 
 
+def _nearest(row: tuple[str, ...], twin: Table) -> tuple[str, ...]:
+    return max(
+        (_trimmed(other) for other in twin.rows),
+        key=lambda other: sum(a == b for a, b in zip(row, other, strict=False)),
+    )
+
+
+def _is_unlike(row: tuple[str, ...], twin: Table, content: bytes) -> bool:
+    """Tell whether a twin contradicts its own file, so that no reader could agree with it.
+
+    Wherever the row differs, ours stands in the file, the twin's does not, not even without its
+    punctuation, and it is not written with the same characters in another order, as dates are.
+    """
+    if not twin.rows:
+        return False
+    text = content.decode("utf-8", "replace")
+    letters = re.sub(r"[\W_]", "", text)
+    for ours, theirs in zip(row, _nearest(row, twin), strict=False):
+        if ours == theirs:
+            continue
+        plain, plain_ours = re.sub(r"[\W_]", "", theirs), re.sub(r"[\W_]", "", ours)
+        if ours not in text or plain in letters or sorted(plain) == sorted(plain_ours):
+            return False
+    return True
+
+
 def _difference(row: tuple[str, ...], twin: Table) -> str:
     """Say what is wrong about a landed row, beside the row of the twin that is most like it."""
     if not twin.rows:
         return f"landed {row!r}, the twin has no rows"
-    nearest = max(
-        (_trimmed(other) for other in twin.rows),
-        key=lambda other: sum(a == b for a, b in zip(row, other, strict=False)),
-    )
+    nearest = _nearest(row, twin)
     parts = [
         f"{name}: landed {ours!r}, the twin says {theirs!r}"
         for name, ours, theirs in zip(twin.columns, row, nearest, strict=False)
@@ -347,6 +381,9 @@ def main() -> int:
     return _print(verdicts, options.all, sys.stdout.write)
 
 
+_TO_LIST = (Outcome.WRONG, Outcome.CRASHED, Outcome.UNLIKE, Outcome.UNSETTLED)
+
+
 def _is_json_suite(folder: Path) -> bool:
     names = [path.name for path in folder.glob("*.json")]
     return bool(names) and all(name[:2] in ("y_", "n_", "i_") for name in names)
@@ -357,7 +394,7 @@ def _print(verdicts: Iterator[Verdict], show_all: bool, write: Callable[[str], o
     for verdict in verdicts:
         group = verdict.name[:2] if verdict.name[:2] in ("y_", "n_", "i_") else "files"
         counts.setdefault(group, Counter())[verdict.outcome] += 1
-        if show_all or verdict.outcome in (Outcome.WRONG, Outcome.CRASHED):
+        if show_all or verdict.outcome in _TO_LIST:
             write(f"{verdict.outcome:10}{verdict.name}  {verdict.detail}\n")
     for group, count in sorted(counts.items()):
         numbers = "  ".join(f"{outcome} {count[outcome]}" for outcome in Outcome)

@@ -300,7 +300,7 @@ def _scan_text(
     if format_ is Format.JSONL:
         found = Scan("", doubt="byte order mark" if has_bom else "")
         if may_be_document and _begins_document(head.removeprefix(_UTF8_BOM)):
-            return _scan_document(head, stream, feed)
+            return _scan_document(head, stream)
         sample = _KeySample(found)
     else:
         found = _scan_header(head, feed)
@@ -313,7 +313,7 @@ def _scan_text(
         chunk = stream.read(_CHUNK)
     counter.finish()
     if sample is not None:
-        found.names = tuple(sample.names)
+        found.names = tuple(_printable(name) for name in sample.names)
     return found
 
 
@@ -383,11 +383,13 @@ def _begins_document(head: bytes) -> bool:
     first, _, rest = head.lstrip().partition(LF)
     if first[:1] == b"[":
         return True
+    if not first or is_json(first):
+        return False
     second = rest.lstrip().partition(LF)[0]
-    return bool(first) and not is_json(first) and not (second[:1] == b"{" and is_json(second))
+    return first.rstrip()[-1:] in b"{[,:" or not (second[:1] == b"{" and is_json(second))
 
 
-def _scan_document(head: bytes, stream: BinaryIO, feed: Feed) -> Scan:
+def _scan_document(head: bytes, stream: BinaryIO) -> Scan:
     """Count the elements of one JSON value; the sieve turns it into JSON lines."""
     found = Scan("", doubt="one JSON value", is_document=True)
     names: dict[str, None] = {}
@@ -395,7 +397,7 @@ def _scan_document(head: bytes, stream: BinaryIO, feed: Feed) -> Scan:
         found.line_count += 1
         if found.line_count <= _SAMPLED_LINES and isinstance(value := json.loads(text), dict):
             names.update(dict.fromkeys(value))
-    found.names = tuple(names)
+    found.names = tuple(_printable(name) for name in names)
     return found
 
 
@@ -533,9 +535,9 @@ class _Counter:
                 is_blank[pair] = before == 13
             blank_count = int(np.count_nonzero(is_blank))
             if self._is_csv and (blank_count or self._has_blank_line):
-                if self._has_blank_line or not is_blank[int(is_blank.argmax()) :].all():
-                    if not is_blank.all():
-                        self._found.doubt = self._found.doubt or "blank lines between others"
+                since = 0 if self._has_blank_line else int(is_blank.argmax())
+                if not is_blank[since:].all():
+                    self._doubt("blank lines between others")
                 self._has_blank_line = True
             self._lines += len(breaks) - blank_count
             self._line_breaks += len(breaks)
@@ -616,7 +618,7 @@ class _Counter:
         if last > 0 and not (last == 1 and self._previous_byte == 13):
             self._lines += 1
             found.longest_line = max(found.longest_line, last)
-            found.ends_open = self._previous_byte != 13
+            found.ends_open = self._previous_byte not in (10, 13)
             if self._has_blank_line:
                 self._doubt("blank lines between others")
         if self._is_utf8 and self._decoder.getstate()[0]:
@@ -671,6 +673,11 @@ class _KeySample:
 def contract_names(feed: Feed) -> set[str]:
     """Return the names of a feed's columns."""
     return {column.name for column in feed.columns}
+
+
+def _printable(name: str) -> str:
+    """Return a key as text that a database takes: half a surrogate pair is written out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _shorten(text: str, limit: int = 500) -> str:

@@ -504,7 +504,7 @@ def _sieve_document(
             stream = decompressed(raw) if file.is_gzipped else raw
             for number, text in document_elements(stream.read(DOCUMENT_LIMIT + 1)):
                 numbers.append(number)
-                out.write(text.encode("utf-8", "surrogatepass") + LF)
+                out.write(text.encode() + LF)
         known = [name for name in found.names if name.strip().lower() in contract_names(file.feed)]
 
         def reject_element(problem: Reject) -> None:

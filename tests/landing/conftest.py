@@ -1,5 +1,7 @@
 """A landing folder to write into and a DuckDB to land in."""
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,9 @@ class World:
         path = self.landing / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
+        # Written an hour ago: what was written just now may still be on its way.
+        settled = time.time_ns() - 3_600_000_000_000
+        os.utime(path, ns=(settled, settled))
         return path
 
     def land(self, progress: Callable[[str], None] = lambda _: None) -> LandingReport:
