@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestration.console import console
-from orchestration.identity.commands import add_verbs
+from orchestration.gates.commands import add_verbs as add_gate_verbs
+from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics.add_argument("--limit", type=int, help="most rows to show")
     metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
     metrics.set_defaults(action=_metrics)
-    add_verbs(verbs)
+    add_gate_verbs(verbs)
+    add_identity_verbs(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action

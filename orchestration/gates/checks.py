@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,6 +11,7 @@ from orchestration.gates import (
     CheckResult,
     GateError,
     GateResult,
+    OverrideError,
     SuiteError,
     build_data_docs,
     run_gate,
@@ -19,6 +21,7 @@ from orchestration.run import Warehouse, log
 # A check that speaks of no asset of its layer (raw.files, a query over several tables) is shown on
 # every asset of the layer: what it found concerns them all.
 CHECK_NAME = "gate"
+_ROWS_SHOWN = 10
 
 
 def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
@@ -42,8 +45,8 @@ def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
     ) -> Iterator[dg.AssetCheckResult]:
         with warehouse.stage(f"{layer} gate"):
             try:
-                result = run_gate(layer, warehouse.settings)
-            except (SuiteError, GateError) as error:
+                result = run_gate(layer, warehouse.settings, run_id=warehouse.record.run_id)
+            except (SuiteError, OverrideError, GateError) as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             if layer == LAYERS[-1] or not result.passed:
                 log.info("Data Docs: %s", build_data_docs(warehouse.settings))
@@ -54,7 +57,7 @@ def gate_checks(layer: str, assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
                 gate_summary(result),
             ]
         selected = [key.asset_key for key in context.selected_asset_check_keys]
-        yield from _verdicts(result, selected)
+        yield from _verdicts(result, selected, warehouse.settings.home / "data_docs")
 
     return checks
 
@@ -67,11 +70,14 @@ def gate_summary(result: GateResult) -> dict[str, object]:
         "check_count": len(result.checks),
         "failures": [check.sentence for check in result.critical_failures],
         "warnings": [check.sentence for check in result.warnings],
+        "overrides": [check.check.id for check in result.overridden],
         "seconds": round(result.seconds, 3),
     }
 
 
-def _verdicts(result: GateResult, assets: Iterable[dg.AssetKey]) -> Iterator[dg.AssetCheckResult]:
+def _verdicts(
+    result: GateResult, assets: Iterable[dg.AssetKey], data_docs: Path
+) -> Iterator[dg.AssetCheckResult]:
     by_asset: dict[dg.AssetKey, list[CheckResult]] = defaultdict(list)
     for check in result.checks:
         by_asset[_asset_of(check.table)].append(check)
@@ -92,8 +98,27 @@ def _verdicts(result: GateResult, assets: Iterable[dg.AssetKey]) -> Iterator[dg.
                 "expectations": len(checks),
                 "critical failures": len(failures),
                 "warnings": len(warnings),
+                **_failed_rows([*failures, *warnings], data_docs),
             },
         )
+
+
+def _failed_rows(failed: Sequence[CheckResult], data_docs: Path) -> dict[str, dg.MetadataValue]:
+    """Keys of rows that broke a rule, and where Data Docs list them."""
+    shown = [(check, row) for check in failed for row in check.failed_rows[:_ROWS_SHOWN]]
+    if not shown:
+        return {}
+    pages = sorted({check.table for check, _ in shown})
+    lines = [
+        f"| `{c.check.id}` | {'; '.join(f'{k} {v}' for k, v in r.items())} |" for c, r in shown
+    ]
+    return {
+        "failed rows": dg.MetadataValue.md("\n".join(["| check | row |", "|---|---|", *lines])),
+        **{
+            f"Data Docs of {page}": dg.MetadataValue.url((data_docs / f"{page}.html").as_uri())
+            for page in pages
+        },
+    }
 
 
 def _asset_of(table: str) -> dg.AssetKey:
