@@ -132,7 +132,11 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
 def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) -> None:
     """Without the released ids every customer would be a new one, so this must not be skipped."""
     try:
-        load_released_ids(connection, release.database if release else None)
+        load_released_ids(
+            connection,
+            release.database if release else None,
+            read_manifest(release).measures if release else None,
+        )
     except duckdb.Error as error:
         raise dg.Failure(
             description=(
