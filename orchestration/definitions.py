@@ -1,23 +1,19 @@
 """The only door: every asset, check, job, schedule and sensor of the warehouse."""
 
 import hashlib
-import time
 
 import dagster as dg
 
 from orchestration.gates.checks import gate_checks
 from orchestration.landing import FEEDS, LandingError
 from orchestration.landing.assets import landing
-from orchestration.landing.listing import list_landing
+from orchestration.landing.listing import is_fresh, list_landing
 from orchestration.release.assets import release_asset
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.assets import transform_assets
 
 JOB_NAME = "warehouse"
-
-# A file that was touched within this time may still be on its way.
-_SETTLED_SECONDS = 60
 
 
 @dg.definitions
@@ -72,9 +68,8 @@ def _landing_sensor() -> dg.SensorDefinition:
             files = list_landing(Settings().landing, FEEDS).files
         except LandingError as error:
             return dg.SkipReason(str(error))
-        newest = max((file.modified_ns for file in files), default=0) / 1e9
-        if time.time() - newest < _SETTLED_SECONDS:
-            return dg.SkipReason("The newest file has not settled yet.")
+        if fresh := [file.name for file in files if is_fresh(file)]:
+            return dg.SkipReason(f"{fresh[0]} has not settled yet.")
         listing = "\n".join(f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files)
         fingerprint = hashlib.sha256(listing.encode()).hexdigest()
         if context.cursor == fingerprint:

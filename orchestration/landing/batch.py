@@ -7,8 +7,9 @@ that raw does not have yet are inserted.
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,11 +17,20 @@ from typing import Any, TextIO
 import duckdb
 
 from orchestration.landing.column_types import expectation, fits_sql
-from orchestration.landing.feeds import Feed
+from orchestration.landing.drift import Drift
+from orchestration.landing.feeds import ColumnType, Feed
 from orchestration.landing.listing import Format, LandedFile
 from orchestration.landing.readers import DUCKDB_CSV_LINE_LIMIT, Columns, Scan, check_unchanged
 from orchestration.landing.records import LINE_LIMIT
-from orchestration.landing.sieve import Reject, Sieved, excerpt, locate, locate_lines
+from orchestration.landing.sieve import (
+    Reject,
+    Sieved,
+    check_no_other_header,
+    excerpt,
+    locate,
+    locate_clean,
+    locate_lines,
+)
 from orchestration.sql import literal, quoted, rows
 
 PAGE = 20_000
@@ -68,6 +78,7 @@ class Prepared:
     sieved: Sieved | None = None
     clean: Path | None = None
     rejects: RejectSpool | None = None
+    drift: Drift = field(default_factory=Drift)
     first_row: int = 0
     type_rejected_count: int = 0
     new_row_count: int = 0
@@ -189,6 +200,32 @@ def check_counts(connection: duckdb.DuckDBPyConnection, batch: list[Prepared]) -
             prepared.type_rejected_count = row["misfit_count"]
 
 
+def misfit_columns(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, prepared: Prepared
+) -> list[tuple[str, int, int]]:
+    """Return (column, rows that fail on it, rows that have it) of the staged rows of a file."""
+    if not prepared.type_rejected_count:
+        return []
+    found = connection.execute(
+        "select misfit, count(*) from landing_stage"
+        " where file_number = $number and misfit is not null group by misfit order by misfit",
+        {"number": prepared.number},
+    ).fetchall()
+    counted = []
+    for position, count in found:
+        column = feed.columns[position]
+        if column.type is ColumnType.TEXT:
+            continue
+        filled = _value(
+            connection,
+            "select count(*) from landing_stage"
+            f" where file_number = $number and trim({quoted(column.name)}) <> ''",
+            {"number": prepared.number},
+        )
+        counted.append((column.name, count, filled))
+    return counted
+
+
 def misfits(
     connection: duckdb.DuckDBPyConnection, feed: Feed, prepared: Prepared
 ) -> Iterator[Reject]:
@@ -204,17 +241,28 @@ def misfits(
             )
         elif prepared.sieved is None:
             places = locate(prepared.file, iter(ordinals))
+        elif prepared.scan.is_document and prepared.clean is not None:
+            numbers = [prepared.sieved.line_numbers[ordinal] for ordinal in ordinals]
+            texts = locate_clean(prepared.clean, iter(ordinals))
+            places = zip(numbers, texts, strict=True)
         else:
             numbers = [prepared.sieved.line_numbers[ordinal] for ordinal in ordinals]
             texts = locate_lines(prepared.file, prepared.scan, iter(numbers))
             places = zip(numbers, texts, strict=True)
         for (line_number, text), (_, misfit, found, _) in zip(places, page, strict=True):
+            if prepared.file.format is Format.CSV:
+                check_no_other_header(feed, prepared.scan, line_number, text)
             column = feed.columns[misfit]
             value = found or ""
             if "\0" in value:
                 reason = "the value has a NUL character, which no database text takes"
             elif not value.strip():
                 reason = f"{column.name} is empty; every row needs it"
+            elif is_no_identifier(value, column.name):
+                reason = (
+                    f"{excerpt(value)[:100]!r} names no record: the line is a total, a header, a"
+                    " comment or a note rather than data"
+                )
             else:
                 reason = (
                     f"{excerpt(value)[:100]!r} is no {column.type} for {column.name}: expected"
@@ -227,6 +275,27 @@ def misfits(
                 excerpt(value) or None,
                 reason,
             )
+
+
+def is_no_identifier(value: str, column: str) -> bool:
+    """Tell whether the text in a key column is a word that no record is called by."""
+    return re.match(_no_identifier(column), value) is not None or (
+        re.match(_NOTE, value) is not None
+    )
+
+
+def _no_identifier(column: str) -> str:
+    """Return the pattern, for Python and RE2, of what stands in a key column but is no key."""
+    words = (
+        "(grand |sub|sub-|sub )?(total|sum)s?|summe|gesamt(summe)?|zwischensumme|totaal|somme"
+        "|average|mean|min|max|count|end of (file|report|data)|eof|null|none|nan|n/a|undefined|nil"
+        "|#n/a|#ref!|#name[?]|#value!|#null!|#div/0!|[-=_*~.+#/]+"
+    )
+    return f"(?is)^ *({words}|{re.escape(column)}) *([:;=(].*)?$"
+
+
+_NOTE = r"(?s)^ *(#|//|--|;|[*]|=|<|[(\[]).*$|^.*\w\W* +\W*\w.*$"
+"""What a line is called that has nothing else in it: a comment, a title, a remark of some words."""
 
 
 def _misfit_page(
@@ -374,16 +443,30 @@ def _reader_sql(first: Prepared, *, is_many: bool) -> str:
 def _misfit_sql(feed: Feed, format_: Format) -> str:
     """Return the SQL for the position of the first column that a row fails on, else NULL."""
     conditions = []
+    others = ", ".join(
+        quoted(column.name) for column in feed.columns if column.name not in feed.key
+    )
     for position, column in enumerate(feed.columns):
         name = quoted(column.name)
         is_key = column.name in feed.key
         if is_key:
             conditions.append(f"when {name} is null or trim({name}) = '' then {position}")
+        if is_key and column.type is ColumnType.TEXT:
+            # 0.04 µs a value, because both patterns begin at the beginning.
+            pattern = literal(_no_identifier(column.name))
+            conditions.append(f"when regexp_matches({name}, {pattern}) then {position}")
+            if others and format_ is Format.CSV:
+                conditions.append(
+                    f"when case when coalesce({others}) is null"
+                    f" then regexp_matches({name}, {literal(_NOTE)}) end then {position}"
+                )
         if format_ is Format.PARQUET:  # in text files the scan has looked for NUL
             conditions.append(f"when contains({name}, chr(0)) then {position}")
         fits = fits_sql(column.type, name)
         if fits != "true":
             conditions.append(f"when {name} is not null and {fits} is not true then {position}")
+    if not conditions:
+        return "null::usmallint"
     return f"case {' '.join(conditions)} end::usmallint"
 
 

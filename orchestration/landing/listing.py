@@ -3,12 +3,16 @@
 import difflib
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from orchestration.landing.feeds import Feed
+
+SETTLED_SECONDS = 60
+"""A file that was touched within this time may still be on its way."""
 
 _QUIET_SUFFIXES = (".tmp", ".part", ".inprogress")
 
@@ -49,6 +53,14 @@ class LandedFile:
     is_gzipped: bool
     size_bytes: int
     modified_ns: int
+
+
+def is_fresh(file: LandedFile) -> bool:
+    """Tell whether a file changed so lately that somebody may still be writing it.
+
+    A file of the future does not count: it was copied with its time, or the clock went back.
+    """
+    return abs(time.time_ns() - file.modified_ns) < SETTLED_SECONDS * 1_000_000_000
 
 
 @dataclass(frozen=True)

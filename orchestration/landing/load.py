@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +27,28 @@ from orchestration.landing.batch import (
     RejectSpool,
     check_counts,
     insert_new_rows,
+    misfit_columns,
     misfits,
     stage,
 )
+from orchestration.landing.drift import (
+    Action,
+    Drift,
+    FeedPolicy,
+    is_retyped,
+    judge_columns,
+    read_policies,
+    retyped_reason,
+    retyped_remedy,
+)
 from orchestration.landing.feeds import FEEDS, Feed
-from orchestration.landing.listing import Format, LandedFile, list_landing
+from orchestration.landing.listing import (
+    SETTLED_SECONDS,
+    Format,
+    LandedFile,
+    is_fresh,
+    list_landing,
+)
 from orchestration.landing.manifest import Manifest
 from orchestration.landing.raw_tables import create_raw_tables, landing_state
 from orchestration.landing.readers import (
@@ -39,6 +56,7 @@ from orchestration.landing.readers import (
     GoneError,
     RefusedError,
     Scan,
+    UnsettledError,
     check_unchanged,
     hash_file,
     match_columns,
@@ -60,25 +78,29 @@ def land(
     load_id: str,
     loaded_at: datetime,
     feeds: Sequence[Feed] = FEEDS,
+    policies: Mapping[str, FeedPolicy] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> LandingReport:
     """Load every new or changed file below `landing` into schema `raw` of the connection.
 
     The connection must not be inside a transaction; its TimeZone is set to UTC and stays so.
-    loaded_at: with zone, or UTC without. progress: told one line per batch of files.
+    loaded_at: with zone, or UTC without. policies: what is done about schema drift, by feed name;
+    read from the policy file when not given. progress: told one line per batch of files.
 
     A file that cannot be loaded is refused: it is in the report and in `raw.files`, nothing of it
-    is in raw, and the other files load. Raises LandingError when the landing as a whole cannot be
-    read; errors of the machine (disk full, out of memory) are raised as they come.
+    is in raw, and the other files load. A file that is still being written is left for the next
+    run. Raises LandingError when the landing as a whole or the policies cannot be read; errors of the machine (disk full, out of memory) are raised as they come.
     """
     started = time.perf_counter()
+    if policies is None:
+        policies = read_policies(feeds)
     listing = list_landing(landing, feeds)
     connection.execute("set TimeZone = 'UTC'")
     create_raw_tables(connection, feeds)
     if loaded_at.tzinfo is not None:
         loaded_at = loaded_at.astimezone(UTC).replace(tzinfo=None)
     with _spool_folder(connection) as spool:
-        run = _Run(connection, load_id, loaded_at, spool, progress)
+        run = _Run(connection, load_id, loaded_at, spool, policies, progress)
         run.outcomes, vanished = run.manifest.compare(listing.files)
         files = [
             file
@@ -112,12 +134,14 @@ class _Run:
         load_id: str,
         loaded_at: datetime,
         spool: Path,
+        policies: Mapping[str, FeedPolicy],
         progress: Callable[[str], None],
     ) -> None:
         self.connection = connection
         self.load_id = load_id
         self.loaded_at = loaded_at
-        self.manifest = Manifest(connection, load_id, loaded_at)
+        self.manifest = Manifest(connection, load_id, loaded_at, policies)
+        self.policies = policies
         self.spool = spool
         self.progress = progress
         self.outcomes: dict[str, FileOutcome] = {}
@@ -147,9 +171,15 @@ class _Run:
             ):
                 self._load(feed, batch)
                 batch = []
-            repeated = self.manifest.repeat(
-                file, prepared.scan.content_hash, prepared.columns, prepared.seconds
-            )
+            repeated = None
+            if not self.manifest.is_read_again(file):
+                repeated = self.manifest.repeat(
+                    file,
+                    prepared.scan.content_hash,
+                    prepared.columns,
+                    prepared.drift,
+                    prepared.seconds,
+                )
             if repeated is not None:
                 self.outcomes[file.name] = repeated
                 self._discard(prepared)
@@ -165,14 +195,38 @@ class _Run:
             found = scanned(file)
             if file.format is Format.PARQUET:
                 self._scan_parquet(file, found)
+            if found.ends_open and is_fresh(file):
+                raise UnsettledError("its last line has no line break yet")
             columns = _columns(file, found)
+            drift = self._judge(file, found, columns)
             self._number += 1
-            prepared = Prepared(file, found, columns, self._number, started)
+            prepared = Prepared(file, found, columns, self._number, started, drift=drift)
             if found.doubt:
                 self._sieve(prepared)
+            if columns.positions and not self.manifest.is_read_again(file):
+                self.manifest.columns_before[file.feed.name] = frozenset(columns.positions)
             prepared.seconds = time.perf_counter() - started
             return prepared
         return None
+
+    def _judge(self, file: LandedFile, found: Scan, columns: Columns) -> Drift:
+        """Compare the columns of a file with the contract and with the file before it."""
+        if not columns.positions or self.manifest.is_known(file, found.content_hash):
+            return Drift()
+        before = self.manifest.columns_before.get(file.feed.name)
+        if self.manifest.is_read_again(file):
+            # It is older than the file that was read last, and was judged in its time.
+            before = frozenset()
+
+        def known_values(column: str) -> list[str]:
+            table, name = f"raw.{quoted(file.feed.table)}", quoted(column)
+            found_values = self.connection.execute(
+                f"select distinct {name} from {table} where {name} is not null limit 20000"
+            ).fetchall()
+            return [value for (value,) in found_values]
+
+        policy = self.policies[file.feed.name]
+        return judge_columns(file, found, columns, policy, before, known_values)
 
     def _scan_parquet(self, file: LandedFile, found: Scan) -> None:
         """Read everything once, in a database of its own that writes nothing.
@@ -218,15 +272,26 @@ class _Run:
         try:
             yield
         except RefusedError as error:
-            self._refuse(file, str(error), time.perf_counter() - started)
-        except GoneError as error:
-            self._give_up(file, error)
+            if error.is_cut and is_fresh(file):
+                self._leave(file, UnsettledError(str(error)))
+            else:
+                self._refuse(file, str(error), time.perf_counter() - started)
+        except (GoneError, UnsettledError) as error:
+            self._leave(file, error)
 
-    def _give_up(self, file: LandedFile, error: GoneError) -> None:
-        message = f"{file.name} {error}; nothing of it was loaded."
+    def _leave(self, file: LandedFile, error: GoneError | UnsettledError) -> None:
+        if isinstance(error, UnsettledError):
+            outcome = Outcome.UNSETTLED
+            message = (
+                f"{file.name} is still being written, it changed less than {SETTLED_SECONDS} s ago"
+                f" and is not complete ({error}); it is left for the next run."
+            )
+        else:
+            outcome = Outcome.GONE
+            message = f"{file.name} {error}; nothing of it was loaded."
         self.warnings.append(message)
         self.outcomes[file.name] = FileOutcome(
-            file.name, file.feed.name, Outcome.GONE, False, file.size_bytes, message=message
+            file.name, file.feed.name, outcome, False, file.size_bytes, message=message
         )
 
     def _refuse(self, file: LandedFile, reason: str, seconds: float) -> None:
@@ -236,7 +301,7 @@ class _Run:
         except RefusedError:
             content_hash = ""  # cannot be opened: looked at again in every run
         except GoneError as error:
-            self._give_up(file, error)
+            self._leave(file, error)
             return
         # DuckDB names the link that it was given, which says nothing to a reader.
         reason = re.sub(re.escape(str(self.spool)) + r"/[\w.-]+", lambda _: file.name, reason)
@@ -251,7 +316,8 @@ class _Run:
             message=message,
         )
         with transaction(self.connection):
-            self.manifest.record([(file, content_hash, outcome, None)])
+            self.manifest.forget(file, content_hash)
+            self.manifest.record([(file, content_hash, outcome, None, Drift())])
         self.outcomes[file.name] = outcome
         self.progress(message)
 
@@ -284,6 +350,19 @@ class _Run:
             seconds = prepared.seconds + time.perf_counter() - started
             reason = f"it cannot be read ({_first_line(doubt)})"
             self._refuse(prepared.file, reason, seconds)
+        except _RetypedError as retyped:
+            seconds = retyped.prepared.seconds + time.perf_counter() - started
+            self._refuse(retyped.prepared.file, str(retyped), seconds)
+            if still := [one for one in batch if one is not retyped.prepared]:
+                self._load(feed, still)
+        except RefusedError as error:
+            # One line of one file tells; read apart, each file answers for itself.
+            if len(batch) == 1:
+                with self._settled(batch[0].file, batch[0].started):
+                    raise error
+            else:
+                for prepared in batch:
+                    self._load(feed, [prepared])
         except GoneError:
             for prepared in batch:
                 with self._settled(prepared.file, prepared.started):
@@ -304,8 +383,11 @@ class _Run:
             for prepared in batch:
                 check_unchanged(prepared.file)
             check_counts(self.connection, batch)
+            for prepared in batch:
+                self._judge_types(feed, prepared)
             with transaction(self.connection):
                 for prepared in batch:
+                    self.manifest.forget(prepared.file, prepared.scan.content_hash)
                     if prepared.rejects is not None:
                         self._add_rejects(prepared, prepared.rejects)
                 self._reject_misfits(feed, batch)
@@ -320,7 +402,13 @@ class _Run:
                 ]
                 self.manifest.record(
                     [
-                        (prepared.file, prepared.scan.content_hash, outcome, prepared.columns)
+                        (
+                            prepared.file,
+                            prepared.scan.content_hash,
+                            outcome,
+                            prepared.columns,
+                            prepared.drift,
+                        )
                         for prepared, outcome in zip(batch, outcomes, strict=True)
                     ]
                 )
@@ -339,16 +427,23 @@ class _Run:
             f" ({seconds:.1f} s)"
         )
 
-    def _warn(self, prepared: Prepared) -> None:
-        name, columns = prepared.file.name, prepared.columns
-        if columns.extra:
-            plural = "columns" if len(columns.extra) > 1 else "column"
-            self.warnings.append(
-                f"{name} has the {plural} {', '.join(columns.extra)}, which the contract does not"
-                " know and which was not loaded; add it to the feed or stop sending it"
+    def _judge_types(self, feed: Feed, prepared: Prepared) -> None:
+        """Raise _RetypedError, or note it, when most values of a column do not fit its type."""
+        prepared.drift.retyped.clear()
+        for column, misfit_count, value_count in misfit_columns(self.connection, feed, prepared):
+            if not is_retyped(misfit_count, value_count):
+                continue
+            told = retyped_reason(feed, column, misfit_count, value_count)
+            if self.policies[feed.name].on_retyped_column is Action.STOP:
+                raise _RetypedError(prepared, f"{told}; {retyped_remedy(feed)}")
+            prepared.drift.retyped.append(
+                f"{prepared.file.name}: {told}; the lines with them were rejected."
             )
+
+    def _warn(self, prepared: Prepared) -> None:
+        self.warnings += prepared.drift.told
         if prepared.file.format is Format.JSONL and prepared.line_count == 0:
-            self.warnings.append(f"{name} is empty; it counts as loaded with 0 lines")
+            self.warnings.append(f"{prepared.file.name} is empty; it counts as loaded with 0 lines")
 
     def _reject_misfits(self, feed: Feed, batch: list[Prepared]) -> None:
         """Write a reject for every staged row with a value that does not fit its column."""
@@ -370,6 +465,14 @@ class _Run:
             prepared.clean.unlink(missing_ok=True)
         if prepared.rejects is not None:
             prepared.rejects.path.unlink(missing_ok=True)
+
+
+class _RetypedError(Exception):
+    """A column of a file has another type, and the policy of its feed says stop."""
+
+    def __init__(self, prepared: Prepared, message: str) -> None:
+        super().__init__(message)
+        self.prepared = prepared
 
 
 @contextlib.contextmanager
@@ -417,7 +520,7 @@ def _columns(file: LandedFile, found: Scan) -> Columns:
     if file.format is Format.JSONL and not found.names:
         # No line that is an object was seen: every line will be rejected, or there is none.
         return Columns({}, tuple(column.name for column in file.feed.columns), ())
-    return match_columns(file.feed, found.names, file.format)
+    return match_columns(file.feed, found.names, file.format, found.later_header)
 
 
 def _loaded_outcome(prepared: Prepared, seconds: float) -> FileOutcome:

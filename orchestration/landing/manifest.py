@@ -4,19 +4,22 @@ It answers which files of a listing have to be read, and keeps what became of th
 entry per path and content hash; the one that the last listing contained has `is_present`.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import duckdb
 
+from orchestration.landing.drift import Drift, FeedPolicy
+from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import LandedFile
 from orchestration.landing.readers import Columns
 from orchestration.landing.report import FileOutcome, Outcome
 from orchestration.landing.sieve import Reject
-from orchestration.sql import rows, transaction
+from orchestration.sql import quoted, rows, transaction
 
 _PAGE = 5_000
 
@@ -24,13 +27,21 @@ _PAGE = 5_000
 class Manifest:
     """The manifest as one load reads and extends it; `raw.files` and `raw.rejects` must exist.
 
-    loaded_at: in UTC, without zone. `record` and `add_rejects` belong into the transaction that
-    inserts the rows; the other methods commit by themselves.
+    loaded_at: in UTC, without zone. columns_before: by feed name, the contract columns that the
+    file read last had; without an entry when none was read. `forget`, `record` and `add_rejects`
+    belong into the transaction that inserts the rows; the other methods commit by themselves.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, load_id: str, loaded_at: datetime
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        load_id: str,
+        loaded_at: datetime,
+        policies: Mapping[str, FeedPolicy],
     ) -> None:
+        self.columns_before: dict[str, frozenset[str]] = {}
+        self._policies = policies
+        self._read_again: set[str] = set()
         self._connection = connection
         self._load_id = load_id
         self._loaded_at = loaded_at
@@ -43,13 +54,16 @@ class Manifest:
         """Compare a listing with the last one.
 
         Returns the outcome of each file that has not changed, by path, and the paths that the
-        last listing contained and this one does not, which are marked as gone.
+        last listing contained and this one does not, which are marked as gone. A file whose
+        columns the contract gained, whose rejected lines it may read otherwise by now, or which
+        it or the policy refused when they were others, counts as changed.
         """
         known = rows(
             self._connection,
             """
             select file_path, content_hash, size_bytes, modified_ns, status, line_count,
-                loaded_count, new_row_count, repeated_row_count, rejected_count, message, is_present
+                loaded_count, new_row_count, repeated_row_count, rejected_count, message,
+                is_present, extra_columns, accepted_columns, contract
             from raw.files
             qualify row_number() over (
                 partition by file_path order by is_present desc, loaded_at desc, content_hash
@@ -64,6 +78,13 @@ class Manifest:
                 "select distinct feed, content_hash from raw.files where status = 'loaded'"
             ).fetchall()
         )
+        self.columns_before = {
+            feed: frozenset(columns.split(", "))
+            for feed, columns in self._connection.execute(
+                "select feed, arg_max(read_columns, (loaded_at, file_path)) from raw.files"
+                " where status = 'loaded' and read_columns is not null group by feed"
+            ).fetchall()
+        }
         unchanged: dict[str, FileOutcome] = {}
         returned: list[tuple[str, str]] = []
         for name, file in listed.items():
@@ -71,6 +92,11 @@ class Manifest:
             if row is None or not row["content_hash"]:
                 continue
             if (row["size_bytes"], row["modified_ns"]) != (file.size_bytes, file.modified_ns):
+                continue
+            if self._reads_otherwise(file, row):
+                if row["status"] == "loaded":
+                    self._read_again.add(name)
+                    self._known_contents.discard((file.feed.name, row["content_hash"]))
                 continue
             unchanged[name] = _known_outcome(file, row)
             if not row["is_present"]:
@@ -86,14 +112,46 @@ class Manifest:
                     self._set_present(path, content_hash)
         return unchanged, tuple(vanished)
 
+    def is_read_again(self, file: LandedFile) -> bool:
+        """Tell whether a file that was loaded and has not changed is read once more."""
+        return file.name in self._read_again
+
+    def is_known(self, file: LandedFile, content_hash: str) -> bool:
+        """Tell whether a content was loaded before, under this or another name."""
+        return (file.feed.name, content_hash) in self._known_contents
+
+    def forget(self, file: LandedFile, content_hash: str) -> None:
+        """Take out the rows and rejects of this version of a file, for it is read once more."""
+        if file.name not in self._known_paths:
+            return
+        loads = self._connection.execute(
+            "select load_id from raw.files where file_path = $path and content_hash = $hash",
+            {"path": file.name, "hash": content_hash},
+        ).fetchall()
+        for (load_id,) in loads:
+            self._connection.execute(
+                f"delete from raw.{quoted(file.feed.table)}"
+                " where _source_file = $path and _load_id = $load_id",
+                {"path": file.name, "load_id": load_id},
+            )
+            self._connection.execute(
+                "delete from raw.rejects where source_file = $path and content_hash = $hash",
+                {"path": file.name, "hash": content_hash},
+            )
+
     def repeat(
-        self, file: LandedFile, content_hash: str, columns: Columns, seconds: float
+        self,
+        file: LandedFile,
+        content_hash: str,
+        columns: Columns,
+        drift: Drift,
+        seconds: float,
     ) -> FileOutcome | None:
         """Enter a file whose content was loaded before, under this or another name; else None.
 
         The rejects of the content are entered under the new name too. seconds: spent on it so far.
         """
-        if (file.feed.name, content_hash) not in self._known_contents:
+        if not self.is_known(file, content_hash):
             return None
         (row,) = rows(
             self._connection,
@@ -131,7 +189,7 @@ class Manifest:
                 )
                 self._set_present(file.name, content_hash)
             else:
-                self.record([(file, content_hash, outcome, columns)])
+                self.record([(file, content_hash, outcome, columns, drift)])
                 self._connection.execute(
                     """
                     insert into raw.rejects
@@ -151,15 +209,15 @@ class Manifest:
         return outcome
 
     def record(
-        self, entries: Sequence[tuple[LandedFile, str, FileOutcome, Columns | None]]
+        self, entries: Sequence[tuple[LandedFile, str, FileOutcome, Columns | None, Drift]]
     ) -> None:
         """Write the manifest entries of these versions of files; their earlier ones are past.
 
-        entries: file, content hash, outcome, columns. One statement for all: a statement per file
+        entries: file, content hash, outcome, columns, drift. One statement for all: a statement per file
         took 4 ms.
         """
         lists: dict[str, list[Any]] = defaultdict(list)
-        for file, content_hash, outcome, columns in entries:
+        for file, content_hash, outcome, columns, drift in entries:
             if file.name in self._known_paths:
                 self._set_present(file.name, None)
                 self._connection.execute(
@@ -186,9 +244,18 @@ class Manifest:
                 "seconds",
             ):
                 lists[name].append(getattr(outcome, name))
-            lists["extra_columns"].append(", ".join(columns.extra) or None if columns else None)
-            lists["missing_columns"].append(", ".join(columns.missing) or None if columns else None)
-        texts = {"message", "extra_columns", "missing_columns"}
+            names = columns or Columns({}, (), ())
+            extra = [name for name in names.extra if name not in drift.accepted]
+            lists["extra_columns"].append(", ".join(extra) or None)
+            lists["accepted_columns"].append(", ".join(drift.accepted) or None)
+            lists["missing_columns"].append(", ".join(names.missing) or None)
+            lists["read_columns"].append(", ".join(names.positions) or None)
+            lists["drift"].append(" ".join(drift.told) or None)
+            lists["contract"].append(self._contract(file.feed))
+        texts = {
+            *("message", "extra_columns", "accepted_columns", "missing_columns"),
+            *("read_columns", "drift"),
+        }
         values = ", ".join(
             f"unnest(${name}{'::varchar[]' if name in texts else ''}) as {name}" for name in lists
         )
@@ -233,6 +300,32 @@ class Manifest:
                 },
             )
         return count
+
+    def _reads_otherwise(self, file: LandedFile, row: dict[str, Any]) -> bool:
+        """Tell whether contract or policy make something else of an unchanged file by now."""
+        contract = self._contract(file.feed)
+        if row["status"] == "refused":
+            return bool(row["contract"] != contract)
+        unread = [*(row["extra_columns"] or "").split(", ")]
+        unread += (row["accepted_columns"] or "").split(", ")
+        names = {column.name for column in file.feed.columns}
+        if not names.isdisjoint(name.lower() for name in unread):
+            # A second spelling of a key of JSON lines is extra too, and stays so.
+            read = set((row["read_columns"] or "").split(", "))
+            return any(name.lower() in names - read for name in unread)
+        return bool(
+            row["rejected_count"]
+            and row["contract"] is not None
+            and row["contract"].split()[0] != contract.split()[0]
+        )
+
+    def _contract(self, feed: Feed) -> str:
+        """Return digests of a feed's contract and of its policy."""
+        contract = repr((feed.key, [(column.name, column.type) for column in feed.columns]))
+        policy = repr(self._policies[feed.name])
+        return " ".join(
+            hashlib.sha256(text.encode()).hexdigest()[:16] for text in (contract, policy)
+        )
 
     def _set_present(self, path: str, content_hash: str | None) -> None:
         self._connection.execute(

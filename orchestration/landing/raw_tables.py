@@ -36,6 +36,8 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                         f" add column {quoted(column.name)} varchar"
                     )
         connection.execute(_CREATE_FILES)
+        for name in ("read_columns", "accepted_columns", "drift", "contract"):
+            connection.execute(f"alter table raw.files add column if not exists {name} varchar")
         connection.execute(_CREATE_REJECTS)
 
 

@@ -6,10 +6,12 @@ content hash), and the loader compares. Every other file goes through `sieve`, w
 rejects, each with its line number, and a clean copy that DuckDB reads in its place.
 
 A record of a CSV file ends at the line break (LF, CR LF, or CR when the file has no LF at all)
-outside quotes. Quoting is RFC 4180, with blanks allowed around a quoted field, and a quote inside
-an unquoted field being just a character (`5" pipe`). A quote that is never closed, or whose closing
-quote is followed by other text, costs the line on which its record begins; reading goes on at the
-next line. A line of a JSONL file is one JSON object. Empty lines and lines of blanks are not data.
+outside quotes. Quoting is RFC 4180, with blanks allowed around a quoted field, and pairs of quotes
+inside an unquoted field being just characters (`37.8"N 17.9"W`); a single one there is an error,
+because it is the end of a quoted field that lost its beginning as often as it is an inch. A quote
+that is never closed, or whose closing quote is followed by other text, costs the line on which its
+record begins; reading goes on at the next line. A line of a JSONL file is one JSON object; a `.json`
+file may also be one array of objects. Empty lines and lines of blanks are not data.
 """
 
 import codecs
@@ -17,7 +19,9 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -25,13 +29,33 @@ import numpy as np
 
 from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import Format, LandedFile
-from orchestration.landing.records import CR, LF, LINE_LIMIT, QUOTE, Record, csv_records
+from orchestration.landing.records import (
+    CR,
+    LF,
+    LINE_LIMIT,
+    QUOTE,
+    Record,
+    csv_records,
+    without_break,
+)
 
 DUCKDB_CSV_LINE_LIMIT = 2_000_000
 """DuckDB's default; a longer record needs larger buffers, so they are asked for only then."""
 
+DOCUMENT_LIMIT = 256 << 20
+"""Bytes of a JSON value that is not JSON lines; it is read at once and takes several times that."""
+
+OTHER_QUOTES = (b"'", "\u2018".encode(), "\u201c".encode(), "\u201e".encode(), "\u00ab".encode())
+"""What opens a quotation that RFC 4180 does not know."""
+
+TWICE_ENCODED = (b"\xc3\x83\xc2", b"\xc3\x82\xc2", b"\xc3\x83\xc5", b"\xc3\xa2\xe2\x82\xac")
+"""How UTF-8 begins that was read as Latin-1 or Windows-1252 and saved as UTF-8 again."""
+
 _CHUNK = 4 << 20
-_DELIMITERS = (",", ";", "\t", "|")
+_SEAM = 1000
+_PREAMBLE = 30
+_SAMPLED_LINES = 1000
+DELIMITERS = (",", ";", "\t", "|")
 _UTF8_BOM = codecs.BOM_UTF8
 _OTHER_BOMS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -42,11 +66,22 @@ _OTHER_BOMS = (
 
 
 class RefusedError(Exception):
-    """A whole file cannot be loaded; the message continues a sentence that names the file."""
+    """A whole file cannot be loaded; the message continues a sentence that names the file.
+
+    is_cut: the end of the file is missing, as it is while somebody still writes it.
+    """
+
+    def __init__(self, message: str, *, is_cut: bool = False) -> None:
+        super().__init__(message)
+        self.is_cut = is_cut
 
 
 class GoneError(Exception):
     """A file was removed or changed after the landing was listed."""
+
+
+class UnsettledError(Exception):
+    """A file is not complete and changed a moment ago; the message says what is missing."""
 
 
 @dataclass
@@ -56,6 +91,9 @@ class Scan:
     content_hash: SHA-256 of the file as stored (still compressed). line_count: data records.
     names: the header of a CSV file in order; the keys seen in a sample of JSON lines.
     doubt: why DuckDB should not read the file itself; empty when nothing speaks against it.
+    ends_open: the last line has no line break. is_document: one JSON value instead of JSON lines.
+    later_header: line that looks more like a header than the first one; 0 when there is none.
+    header_line: as in a CSV file, without its line break.
     """
 
     content_hash: str
@@ -65,6 +103,12 @@ class Scan:
     longest_line: int = 0
     doubt: str = ""
     is_cr_only: bool = False
+    has_blank_after_delimiter: bool = False
+    has_other_quotes: bool = False
+    ends_open: bool = False
+    is_document: bool = False
+    later_header: int = 0
+    header_line: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -80,8 +124,12 @@ class Columns:
     extra: tuple[str, ...]
 
 
-def match_columns(feed: Feed, names: tuple[str, ...], format_: Format) -> Columns:
+def match_columns(
+    feed: Feed, names: tuple[str, ...], format_: Format, later_header: int = 0
+) -> Columns:
     """Match the names in a file with the contract, ignoring case and blanks around them.
+
+    later_header: as in Scan, for the message.
 
     Raises RefusedError when a name occurs twice or a key column is missing. JSON keys that differ
     only in case are no error: the first spelling seen is read, the others count as extra.
@@ -103,10 +151,16 @@ def match_columns(feed: Feed, names: tuple[str, ...], format_: Format) -> Column
         else:
             extra.append(name.strip() or f"(column {position + 1} has no name)")
     if lacking := [key for key in feed.key if key not in positions]:
+        hint = ""
+        if later_header:
+            hint = (
+                f"; line {later_header} looks like the header: deliver the file without the"
+                " lines above it"
+            )
         raise RefusedError(
             f"the required column {' and '.join(lacking)} is missing; the columns found are"
             f" {_shorten(', '.join(names)) or 'none'}; {feed.name} needs"
-            f" {', '.join(feed.key)} (see docs/sources.md)"
+            f" {', '.join(feed.key)} (see docs/sources.md){hint}"
         )
     missing = tuple(name for name in contract if name not in positions)
     return Columns(positions, missing, tuple(extra))
@@ -125,10 +179,12 @@ def scan(file: LandedFile) -> Scan:
                 found = _scan_parquet(tee)
             else:
                 stream = decompressed(tee) if file.is_gzipped else cast(BinaryIO, tee)
-                found = _scan_text(stream, file.format, file.feed)
+                stem = file.name.lower().removesuffix(".gz")
+                found = _scan_text(stream, file.format, file.feed, stem.endswith(".json"))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise RefusedError(
-                f"the gzip data is damaged or cut off ({error}); compress and deliver it again"
+                f"the gzip data is damaged or cut off ({error}); compress and deliver it again",
+                is_cut=True,
             ) from error
         tee.drain()
     check_unchanged(file)
@@ -224,12 +280,15 @@ def _scan_parquet(tee: _Hashing) -> Scan:
     if head != b"PAR1" or tail != b"PAR1":
         raise RefusedError(
             "it is no complete Parquet file (it does not start and end with PAR1);"
-            " it may be cut off or still being written; deliver it again"
+            " it may be cut off; deliver it again",
+            is_cut=True,
         )
     return Scan("")
 
 
-def _scan_text(stream: BinaryIO, format_: Format, feed: Feed) -> Scan:
+def _scan_text(
+    stream: BinaryIO, format_: Format, feed: Feed, may_be_document: bool = False
+) -> Scan:
     head = stream.read(_CHUNK)
     for bom, encoding in _OTHER_BOMS:
         if head.startswith(bom):
@@ -237,12 +296,14 @@ def _scan_text(stream: BinaryIO, format_: Format, feed: Feed) -> Scan:
     if head[:1000].count(0) * 4 > len(head[:1000]):
         raise RefusedError("it looks like UTF-16 or a binary file (NUL bytes); save it as UTF-8")
     has_bom = head.startswith(_UTF8_BOM)
+    sample = None
     if format_ is Format.JSONL:
         found = Scan("", doubt="byte order mark" if has_bom else "")
-        sample = _KeySample()
+        if may_be_document and _begins_document(head.removeprefix(_UTF8_BOM)):
+            return _scan_document(head, stream, feed)
+        sample = _KeySample(found)
     else:
         found = _scan_header(head, feed)
-        sample = None
     counter = _Counter(found, format_, offset=3 if has_bom else 0)
     chunk = head
     while chunk:
@@ -266,11 +327,13 @@ def _scan_header(head: bytes, feed: Feed) -> Scan:
     contract = contract_names(feed)
     best = (-1, -1)
     broken: Record | None = None
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         record = next(csv_records(io.BytesIO(text), delimiter), None)
         if record is None:
             raise RefusedError(
-                "it is empty, not even a header; deliver it again, or remove it if there is no data"
+                "it is empty, not even a header; deliver it again, or remove it if there is no"
+                " data",
+                is_cut=True,
             )
         if record.line_number > 1:
             found.doubt = found.doubt or "empty lines before the header"
@@ -287,9 +350,131 @@ def _scan_header(head: bytes, feed: Feed) -> Scan:
         merit = (sum(name.lower() in contract for name in names), len(names))
         if merit > best:
             best, found.names, found.delimiter = merit, names, delimiter
+            header = record
     if broken is not None and not found.names:
         raise RefusedError(f"the header in line {broken.line_number} is broken: {broken.problem}")
+    if any("\r" in name for name in found.names):
+        raise RefusedError(
+            "the header does not end where its line ends: lines end in CR, yet the file has LF as"
+            " well; end all of them in LF or CR LF"
+        )
+    spread = header.fields(found.delimiter)[1:]
+    if header.values is None and spread and all(value[:1] == b" " for value in spread):
+        found.has_blank_after_delimiter = True
+        found.doubt = found.doubt or "blanks after delimiters"
+    found.header_line = without_break(header.text)
+    if not {name.lower() for name in found.names}.issuperset(feed.key):
+        found.later_header = _later_header(text, feed)
     return found
+
+
+def _later_header(text: bytes, feed: Feed) -> int:
+    """Return the number of the first of some lines that has all key columns, else 0."""
+    for number, line in enumerate(text.split(LF, _PREAMBLE)[:_PREAMBLE], start=1):
+        for delimiter in DELIMITERS:
+            values = line.decode("utf-8", "replace").split(delimiter)
+            if {value.strip(' "\r').lower() for value in values}.issuperset(feed.key):
+                return number
+    return 0
+
+
+def _begins_document(head: bytes) -> bool:
+    """Tell whether a file that may be JSON lines is rather one JSON value over several lines."""
+    first, _, rest = head.lstrip().partition(LF)
+    if first[:1] == b"[":
+        return True
+    second = rest.lstrip().partition(LF)[0]
+    return bool(first) and not is_json(first) and not (second[:1] == b"{" and is_json(second))
+
+
+def _scan_document(head: bytes, stream: BinaryIO, feed: Feed) -> Scan:
+    """Count the elements of one JSON value; the sieve turns it into JSON lines."""
+    found = Scan("", doubt="one JSON value", is_document=True)
+    names: dict[str, None] = {}
+    for _, text in document_elements(head + stream.read(DOCUMENT_LIMIT)):
+        found.line_count += 1
+        if found.line_count <= _SAMPLED_LINES and isinstance(value := json.loads(text), dict):
+            names.update(dict.fromkeys(value))
+    found.names = tuple(names)
+    return found
+
+
+def document_elements(content: bytes) -> Iterator[tuple[int, str]]:
+    """Yield (line number, JSON text on one line) of each element of an array, or of one value.
+
+    The text of an element is as it came but for line breaks, which JSON has only between values.
+    Raises RefusedError when the whole is no JSON (RFC 8259) or too large to be read at once.
+    """
+    if len(content) > DOCUMENT_LIMIT:
+        raise RefusedError(
+            f"it is one JSON value of more than {DOCUMENT_LIMIT:,} bytes; deliver it as JSON"
+            " lines, one object a line"
+        )
+    try:
+        text = content.removeprefix(_UTF8_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusedError(
+            f"it is not UTF-8 (byte {error.start + 1:,} is 0x{content[error.start]:02X});"
+            " save it as UTF-8"
+        ) from error
+    line, at = 1, 0
+    elements: list[tuple[int, int]] = []
+    start = end = _skip_blanks(text, 0)
+    try:
+        if text[start : start + 1] == "[":
+            end = _skip_blanks(text, start + 1)
+            while text[end : end + 1] != "]" or elements:
+                begin = end
+                _, end = _STRICT_JSON.raw_decode(text, begin)
+                elements.append((begin, end))
+                end = _skip_blanks(text, end)
+                if text[end : end + 1] != ",":
+                    break
+                end = _skip_blanks(text, end + 1)
+            if text[end : end + 1] != "]":
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, end)
+            end += 1
+        else:
+            _, end = _STRICT_JSON.raw_decode(text, start)
+            elements.append((start, end))
+        if _skip_blanks(text, end) != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+    except json.JSONDecodeError as error:
+        raise RefusedError(
+            f"it is no JSON: {error.msg} in line {error.lineno}, column {error.colno}; deliver one"
+            " object a line, or one valid JSON array of objects",
+            is_cut=error.pos >= len(text.rstrip()) - 1,
+        ) from error
+    except RecursionError as error:
+        raise RefusedError(
+            "its JSON is nested too deeply to be read; deliver flat objects"
+        ) from error
+    for begin, end in elements:
+        line += text.count("\n", at, begin)
+        at = begin
+        yield line, text[begin:end].replace("\r", " ").replace("\n", " ")
+
+
+def is_json(line: bytes) -> bool:
+    """Tell whether a line is JSON in the strict sense of RFC 8259: no NaN, no trailing comma."""
+    try:
+        _STRICT_JSON.decode(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    found = _JSON_BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _no_constant(name: str) -> float:
+    raise json.JSONDecodeError(f"{name} is no JSON", "", 0)
+
+
+_STRICT_JSON = json.JSONDecoder(parse_constant=_no_constant, parse_int=str, parse_float=str)
+_JSON_BLANKS = re.compile(r"[ \t\n\r]*")
 
 
 class _Counter:
@@ -309,6 +494,15 @@ class _Counter:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._is_utf8 = True
         self._tail = b""
+        self._has_blank_line = False
+        self._wrapped = 0
+        self._width = len(found.names)
+        mark = found.delimiter.encode()
+        header = found.header_line
+        # Three delimiters, so that a short header does not look like data.
+        self._repeat = LF + header if header.count(mark) >= 2 else b""
+        self._formulas = (mark + b'="', LF + b'="')
+        self._wrappers = [mark + quote for quote in OTHER_QUOTES]
 
     def add(self, chunk: bytes) -> None:
         data = np.frombuffer(chunk, np.uint8)
@@ -319,7 +513,10 @@ class _Counter:
                 parity ^= 1
             outside = parity == 0
             breaks = np.flatnonzero((data == 10) & outside)
-            self._delimiters += int(np.count_nonzero((data == self._delimiter) & outside))
+            is_delimiter = data == self._delimiter
+            self._delimiters += int(np.count_nonzero(is_delimiter & outside))
+            if self._width >= 3:
+                self._look_for_swallowed_lines(data, parity, is_delimiter)
             self._is_quoted = int(parity[-1])
         else:
             breaks = np.flatnonzero(data == 10)
@@ -334,7 +531,13 @@ class _Counter:
                 at = int(breaks[pair]) - 1
                 before = int(data[at]) if at >= 0 else self._previous_byte
                 is_blank[pair] = before == 13
-            self._lines += len(breaks) - int(np.count_nonzero(is_blank))
+            blank_count = int(np.count_nonzero(is_blank))
+            if self._is_csv and (blank_count or self._has_blank_line):
+                if self._has_blank_line or not is_blank[int(is_blank.argmax()) :].all():
+                    if not is_blank.all():
+                        self._found.doubt = self._found.doubt or "blank lines between others"
+                self._has_blank_line = True
+            self._lines += len(breaks) - blank_count
             self._line_breaks += len(breaks)
             self._found.longest_line = max(self._found.longest_line, int(lengths.max()))
             self._line_start = int(ends[-1]) + 1
@@ -342,18 +545,70 @@ class _Counter:
         self._previous_byte = chunk[-1]
         self._look_for_trouble(chunk)
 
+    def _look_for_swallowed_lines(
+        self,
+        data: "np.typing.NDArray[np.uint8]",
+        parity: "np.typing.NDArray[np.uint8]",
+        is_delimiter: "np.typing.NDArray[np.bool_]",
+    ) -> None:
+        """Doubt a quoted value with a line that has as many delimiters as a record."""
+        ends = np.flatnonzero(data == 10)
+        begins_quoted = parity[ends] == 1
+        if not begins_quoted.any():
+            return
+        before = np.searchsorted(np.flatnonzero(is_delimiter), ends)
+        counts = np.diff(before, append=int(np.count_nonzero(is_delimiter)))
+        if (counts[begins_quoted] >= self._width - 1).any():
+            self._doubt("a quoted value that looks like several lines")
+
     def _look_for_trouble(self, chunk: bytes) -> None:
-        if self._is_utf8 and not (chunk.isascii() and not self._decoder.getstate()[0]):
+        is_ascii = chunk.isascii()
+        if self._is_utf8 and not (is_ascii and not self._decoder.getstate()[0]):
             try:
                 self._decoder.decode(chunk)
             except UnicodeDecodeError:
                 self._is_utf8 = False
         if 0 in chunk:
-            self._found.doubt = self._found.doubt or "NUL bytes"
-        if not self._is_csv and b"\\" in chunk:
-            if b"\\u0000" in self._tail + chunk:
-                self._found.doubt = self._found.doubt or "NUL characters"
-            self._tail = chunk[-5:]
+            self._doubt("NUL bytes")
+        # What lies across two chunks is looked for in this seam.
+        seam = self._tail + chunk[:_SEAM] if self._tail else b""
+        self._tail = chunk[-_SEAM:]
+        for part in (seam, chunk):
+            if self._is_csv:
+                self._look_at_csv(part)
+            elif b"\\u0000" in part:
+                self._doubt("NUL characters")
+            elif b": NaN" in part or b":NaN" in part:
+                self._doubt("numbers that are none")
+        if not is_ascii:
+            if any(mark in chunk for mark in TWICE_ENCODED):
+                self._doubt("text that was encoded twice")
+            if chunk.find(_UTF8_BOM, 1 if self._offset == len(chunk) else 0) >= 0:
+                self._doubt("a byte order mark inside")
+        if self._is_csv:
+            self._wrapped += sum(
+                chunk.count(wrapper)
+                for wrapper in self._wrappers
+                if (wrapper[-1:] == b"'" or not is_ascii)
+            )
+
+    def _look_at_csv(self, chunk: bytes) -> None:
+        if b"NULL" in chunk or b"\\N" in chunk:
+            self._doubt("words for nothing")
+        if self._repeat and self._repeat in chunk:
+            self._doubt("the header again")
+        if QUOTE in chunk and (
+            b'\\"' in chunk or any(formula in chunk for formula in self._formulas)
+        ):
+            self._doubt("quotes behind other characters")
+        if b"''" in chunk and any(wrapper in chunk for wrapper in self._wrappers[:1]):
+            self._doubt("doubled single quotes")
+            self._found.has_other_quotes = True
+        if b"\n\r" in chunk:
+            self._doubt("line breaks the wrong way round")
+
+    def _doubt(self, reason: str) -> None:
+        self._found.doubt = self._found.doubt or reason
 
     def finish(self) -> None:
         found = self._found
@@ -361,6 +616,9 @@ class _Counter:
         if last > 0 and not (last == 1 and self._previous_byte == 13):
             self._lines += 1
             found.longest_line = max(found.longest_line, last)
+            found.ends_open = self._previous_byte != 13
+            if self._has_blank_line:
+                self._doubt("blank lines between others")
         if self._is_utf8 and self._decoder.getstate()[0]:
             self._is_utf8 = False
         if not self._is_utf8:
@@ -372,6 +630,9 @@ class _Counter:
                 found.doubt = found.doubt or "an open quote"
             if self._delimiters != (len(found.names) - 1) * self._lines:
                 found.doubt = found.doubt or "lines with another number of columns"
+            if self._wrapped and self._wrapped * 2 >= self._lines - 1:
+                self._doubt("other quotation marks")
+                found.has_other_quotes = True
             self._lines -= 1  # the header
         found.line_count = max(self._lines, 0)
 
@@ -382,17 +643,26 @@ class _KeySample:
     Parsing every line would cost more than loading it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, found: Scan) -> None:
         self.names: dict[str, None] = {}
+        self._found = found
         self._is_first = True
 
     def add(self, chunk: bytes) -> None:
-        lines = chunk.split(LF, 1000)[:1000] if self._is_first else chunk.split(LF, 12)[1:12]
+        if self._is_first:
+            lines = chunk.removeprefix(_UTF8_BOM).split(LF, _SAMPLED_LINES)[:_SAMPLED_LINES]
+        else:
+            lines = chunk.split(LF, 12)[1:12]
+        if len(chunk) == _CHUNK and lines and chunk.endswith(lines[-1]):
+            lines.pop()  # it goes on in the next chunk
         self._is_first = False
         for line in lines:
             try:
-                value = json.loads(line)
+                value = _STRICT_JSON.decode(line.decode("utf-8"))
             except (ValueError, RecursionError):
+                if line.strip():
+                    # DuckDB 1.5.5 reads NaN and a comma too many without a word.
+                    self._found.doubt = self._found.doubt or "lines that are no JSON"
                 continue
             if isinstance(value, dict):
                 self.names.update(dict.fromkeys(value))

@@ -36,7 +36,7 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
 
 def without_break(line: bytes) -> bytes:
     """Return a line without its line break."""
-    return line.removesuffix(LF).removesuffix(CR)
+    return line.removesuffix(LF).rstrip(CR)
 
 
 @dataclass(slots=True)
@@ -127,10 +127,16 @@ def _quoted_record(
             start += 1
         if text[start : start + 1] != QUOTE:
             end = text.find(delimiter, at)
+            value = bytes(text[at:end]) if end >= 0 else without_break(bytes(text[at:]))
+            if QUOTE in value and (value.count(QUOTE) % 2 or b'\\"' in value):
+                problem = (
+                    "a quote stands alone in a value that is not quoted; quote the value and"
+                    " double the quotes in it"
+                )
+                return Record(number, first, None, problem, len(values)), fetched
+            values.append(value)
             if end < 0:
-                values.append(without_break(bytes(text[at:])))
                 return Record(number, bytes(text), values), []
-            values.append(bytes(text[at:end]))
             at = end + 1
             continue
         end, at = _closing_quote(text, start + 1)

@@ -11,6 +11,7 @@ class Outcome(StrEnum):
     KNOWN = "known"  # unchanged since an earlier run, or the same content under another name
     REFUSED = "refused"
     GONE = "gone"  # removed or changed between listing and reading
+    UNSETTLED = "unsettled"  # incomplete and changed a moment ago: left for the next run
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class FileOutcome:
     """One file of the landing in this run.
 
     Counts are those of the file whenever it was read. is_read: whether this run read it.
-    message: one sentence when it was refused or is gone. seconds: wall time, shared out by size
+    message: one sentence when it was refused, is gone or was left. seconds: wall time, shared out by size
     among files that were read together.
     """
 

@@ -1,22 +1,30 @@
 """The sieve: files that are not clean are split into rejects and a clean copy for DuckDB."""
 
+import codecs
 import io
 import json
+import re
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NoReturn, cast
 
 import duckdb
 
+from orchestration.landing.feeds import ColumnType, Feed
 from orchestration.landing.listing import Format, LandedFile
 from orchestration.landing.readers import (
+    DELIMITERS,
+    DOCUMENT_LIMIT,
+    TWICE_ENCODED,
     CrAsLf,
     RefusedError,
     Scan,
     contract_names,
     decompressed,
+    document_elements,
+    is_json,
     opened,
     skip_bom,
 )
@@ -26,6 +34,7 @@ from orchestration.landing.records import (
     LINE_LIMIT,
     QUOTE,
     TEXT_LIMIT,
+    Record,
     csv_records,
     numbered_lines,
     without_break,
@@ -57,8 +66,11 @@ def sieve(file: LandedFile, found: Scan, clean: Path, reject: Callable[[Reject],
 
     The clean copy of a CSV file has a header, LF line breaks, and every quote, delimiter or line
     break inside a field properly quoted. Raises RefusedError when most of the lines that are not
-    plain ASCII are not UTF-8 either, for then the file is in another encoding.
+    plain ASCII are not UTF-8 either, for then the file is in another encoding, and when a CSV file
+    has a second table or other quotation marks, or JSON that is not JSON lines is broken.
     """
+    if found.is_document:
+        return _sieve_document(file, found, clean, reject)
     encoding = _EncodingTally()
     with opened(file) as raw, clean.open("wb") as out:
         stream = decompressed(raw) if file.is_gzipped else raw
@@ -66,7 +78,7 @@ def sieve(file: LandedFile, found: Scan, clean: Path, reject: Callable[[Reject],
             stream = cast(BinaryIO, io.BufferedReader(CrAsLf(stream)))
         skip_bom(stream)
         if file.format is Format.CSV:
-            sieved = _sieve_csv(stream, found, out, reject, encoding)
+            sieved = _sieve_csv(stream, file.feed, found, out, reject, encoding)
         else:
             known = [
                 name for name in found.names if name.strip().lower() in contract_names(file.feed)
@@ -113,6 +125,18 @@ def locate(file: LandedFile, ordinals: Iterator[int]) -> Iterator[tuple[int, str
                 wanted = next(ordinals, None)
             ordinal += 1
             record, quotes = b"", 0
+
+
+def locate_clean(clean: Path, ordinals: Iterator[int]) -> Iterator[str]:
+    """Yield the text of the records at `ordinals`, ascending, from 0, of a clean JSON copy."""
+    wanted = next(ordinals, None)
+    with clean.open("rb") as lines:
+        for ordinal, line in enumerate(lines):
+            if wanted is None:
+                return
+            if ordinal == wanted:
+                yield excerpt(without_break(line))
+                wanted = next(ordinals, None)
 
 
 def locate_lines(file: LandedFile, found: Scan, numbers: Iterator[int]) -> Iterator[str]:
@@ -181,6 +205,7 @@ class _EncodingTally:
 
 def _sieve_csv(
     stream: BinaryIO,
+    feed: Feed,
     found: Scan,
     out: BinaryIO,
     reject: Callable[[Reject], None],
@@ -189,23 +214,23 @@ def _sieve_csv(
     sieved = Sieved()
     delimiter = found.delimiter.encode()
     width = len(found.names)
+    judge = _LineJudge(feed, found)
     records = csv_records(stream, found.delimiter, len(found.names))
     next(records)  # the header, which the scan has read
     out.write(delimiter.join(b"c%d" % position for position in range(width)) + LF)
-    for record in records:
+    ahead = next(records, None)
+    while (record := ahead) is not None:
+        ahead = next(records, None)
         number = record.line_number
         problem = record.problem or encoding.problem(number, record.text)
-        if not problem and not record.is_proper:
-            if record.values is None:
-                count = record.text.count(delimiter) + 1
-            else:
-                count = len(record.values)
-            if count != width:
-                problem = f"the line has {count} columns, the header has {width}"
+        position = record.position
+        values: list[bytes] | None = None
+        if not problem:
+            if not record.is_proper:
+                values = record.fields(found.delimiter)
+            problem, position = judge.problem(record, values, ahead)
         if problem:
-            column = None
-            if record.position is not None and record.position < width:
-                column = found.names[record.position]
+            column = found.names[position] if position is not None and position < width else None
             reject(
                 Reject(
                     number,
@@ -217,17 +242,242 @@ def _sieve_csv(
             )
             sieved.rejected_count += 1
             continue
-        if record.is_proper or (record.values is None and CR not in without_break(record.text)):
+        if values is not None and judge.strips(values):
+            values = [values[0], *(value.removeprefix(b" ") for value in values[1:])]
+        elif record.is_proper or (record.values is None and CR not in without_break(record.text)):
+            values = None
+        if values is None:
             line = without_break(record.text) + LF
         else:
-            values = record.fields(found.delimiter)
             line = delimiter.join(_quoted(value, delimiter) for value in values) + LF
             if line == LF:
                 line = b'""\n'
         out.write(line)
         sieved.longest_line = max(sieved.longest_line, len(line))
         sieved.line_numbers.append(number)
+    judge.finish()
     return sieved
+
+
+class _LineJudge:
+    """Tells the records of a CSV file from lines that only look like records."""
+
+    def __init__(self, feed: Feed, found: Scan) -> None:
+        self._found = found
+        self._width = len(found.names)
+        self._mark = found.delimiter.encode()
+        self._header = [name.lower() for name in found.names]
+        mark = re.escape(self._mark)
+        self._nothing = re.compile(b"(?:^|" + mark + b") *(NULL|\\\\N) *(?=" + mark + b"|[\r\n]|$)")
+        by_name = {column.name: column.type for column in feed.columns}
+        self._types = [by_name.get(name, ColumnType.TEXT) for name in self._header]
+        self._typed_positions = [
+            position for position, type_ in enumerate(self._types) if type_ in _WITH_DIGITS
+        ]
+        self._is_wrapped_file = found.has_other_quotes
+        self._wrapped_count = 0
+        self._wrapped_line = 0
+        self._wrapped_value = ""
+        self._record_count = 0
+
+    def problem(
+        self, record: Record, values: list[bytes] | None, ahead: Record | None
+    ) -> tuple[str, int | None]:
+        """Return why a record is none, or nothing, and the position of the column to blame.
+
+        values: not known when the record is proper, so that those of the right width stay cheap.
+        Raises RefusedError when another table begins here.
+        """
+        if values is not None and len(values) != self._width:
+            return self._wrong_width(record, len(values)), None
+        self._record_count += 1
+        if record.text.startswith(CR):
+            return "a carriage return begins the line; end lines in LF or CR LF", 0
+        if self._is_several_lines(record):
+            return (
+                "a quoted value goes over lines that look like records; a quote is missing or one"
+                " too many",
+                None,
+            )
+        if found := self._nothing.search(record.text):
+            word = found[1]
+            known = values if values is not None else self._parsed(record)
+            if word in [value.strip() for value in known]:
+                position = [value.strip() for value in known].index(word)
+                return (
+                    f"{word.decode()} stands for nothing here; leave the value empty, or quote it"
+                    " if it is text",
+                    position,
+                )
+        if not record.text.isascii():
+            if record.text.startswith(codecs.BOM_UTF8):
+                return "a byte order mark begins the line: two files were put together", 0
+            if is_twice_encoded(record.text):
+                return (
+                    "its text is UTF-8 that was read as Latin-1 or Windows-1252 and encoded again"
+                    " (`Ã¼` for `ü`); export it anew",
+                    None,
+                )
+        has_rest = ahead is not None and self._mark not in ahead.text
+        is_named = not _DIGIT.search(record.text)
+        if not (has_rest or is_named or self._is_wrapped_file or b'="' in record.text):
+            return "", None  # nearly every record: what follows costs 10 µs
+        if values is None:
+            values = self._parsed(record)
+        texts = [value.decode("utf-8").strip() for value in values]
+        if is_named and [text.lower() for text in texts] == self._header:
+            return "the line repeats the header", None
+        if is_named and _is_other_header(texts, self._header, self._types):
+            if self._record_count <= _MORE_HEADER_LINES:
+                return "the line looks like one more line of the header", None
+            _refuse_other_header(record.line_number, texts)
+        for position, value in enumerate(values):
+            if value.startswith(b'="') and value.endswith(b'"'):
+                return "the value is a spreadsheet formula; export values", position
+        if self._is_wrapped_file and self._is_wrapped(texts):
+            for position, text in enumerate(texts):
+                if text[:1] == text[-1:] == "'" and "''" in text[1:-1]:
+                    return "the value is quoted with '; quote with \" (RFC 4180)", position
+            self._wrapped_count += 1
+            self._wrapped_line = self._wrapped_line or record.line_number
+        return self._cut_short(record, values, ahead), self._width - 1
+
+    def _is_several_lines(self, record: Record) -> bool:
+        """Tell whether a line inside a quoted value would be a record by itself."""
+        first, *others = without_break(record.text).split(LF)
+        if not others or self._width < (3 if self._typed_positions else 5):
+            return False
+        for line in others:
+            parts = line.strip(b'\r"').split(self._mark)
+            if (
+                len(parts) == self._width
+                and b" " not in parts[0].strip()
+                and all(
+                    not parts[position].strip(b' "') or _DIGIT.search(parts[position])
+                    for position in self._typed_positions
+                )
+            ):
+                return True
+        return first.count(self._mark) >= 2 * (self._width - 1)
+
+    def strips(self, values: list[bytes]) -> bool:
+        """Tell whether the blank after each delimiter belongs to the delimiter."""
+        return (
+            self._found.has_blank_after_delimiter
+            and len(values) > 1
+            and all(value.startswith(b" ") for value in values[1:])
+        )
+
+    def finish(self) -> None:
+        """Raise RefusedError when the values are quoted in a way that RFC 4180 does not know."""
+        if self._wrapped_count >= 3 and self._wrapped_count * 2 >= self._record_count:
+            raise RefusedError(
+                f"its values are in quotation marks that are none in CSV ({self._wrapped_value} in"
+                f' line {self._wrapped_line}); quote with " (RFC 4180)'
+            )
+
+    def _parsed(self, record: Record) -> list[bytes]:
+        return next(csv_records(io.BytesIO(record.text), self._found.delimiter)).fields(
+            self._found.delimiter
+        )
+
+    def _wrong_width(self, record: Record, count: int) -> str:
+        text = without_break(record.text)
+        if count < self._width:
+            for other in DELIMITERS:
+                if other.encode() != self._mark and text.count(other.encode()) == self._width - 1:
+                    return (
+                        f"the line is separated by {other!r},"
+                        f" the header by {self._found.delimiter!r}"
+                    )
+        return f"the line has {count} columns, the header has {self._width}"
+
+    def _is_wrapped(self, texts: list[str]) -> bool:
+        for text in texts:
+            if len(text) > 1 and (text[0], text[-1]) in _WRAPPINGS:
+                self._wrapped_value = self._wrapped_value or excerpt(text)[:40]
+                return True
+        return False
+
+    def _cut_short(self, record: Record, values: list[bytes], ahead: Record | None) -> str:
+        """Say so when the next line is the rest of this one's last value.
+
+        A record whose last value is text goes on when the next line has no delimiter, neither
+        this nor another; two such lines cannot be told from one with an unquoted line break.
+        """
+        if (
+            ahead is None
+            or self._width < 3
+            or self._types[-1] is not ColumnType.TEXT
+            or ahead.problem
+            or len(ahead.fields(self._found.delimiter)) != 1
+            or any(other.encode() in ahead.text for other in DELIMITERS[1:])
+            or record.text.rstrip(b"\r\n").endswith(QUOTE)
+            or not values[-1]
+        ):
+            return ""
+        return (
+            f"line {ahead.line_number} has no delimiter and may be the rest of the last value;"
+            " quote values with line breaks"
+        )
+
+
+def is_twice_encoded(text: bytes) -> bool:
+    """Tell whether UTF-8 text is UTF-8 that was taken for Latin-1 or Windows-1252 before."""
+    if not any(mark in text for mark in TWICE_ENCODED):
+        return False
+    decoded = text.decode("utf-8")
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            decoded.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return False
+
+
+def check_no_other_header(feed: Feed, found: Scan, line_number: int, text: str) -> None:
+    """Raise RefusedError when a line that does not fit its types is the header of another table."""
+    if line_number <= 1 + _MORE_HEADER_LINES or _DIGIT.search(text.encode()):
+        return
+    record = next(csv_records(io.BytesIO(text.encode()), found.delimiter), None)
+    texts = [value.decode().strip() for value in record.fields(found.delimiter)] if record else []
+    header = [name.lower() for name in found.names]
+    if len(texts) == len(header):
+        by_name = {column.name: column.type for column in feed.columns}
+        types = [by_name.get(name, ColumnType.TEXT) for name in header]
+        if [value.lower() for value in texts] != header and _is_other_header(texts, header, types):
+            _refuse_other_header(line_number, texts)
+
+
+def _is_other_header(
+    texts: Sequence[str], header: Sequence[str], types: Sequence[ColumnType]
+) -> bool:
+    """Tell whether a line names columns: those of the header in another order, or other ones.
+
+    texts: the values. header: lower case. Other names are recognised by columns of numbers and
+    times, in which data has digits, or nothing, and names have neither.
+    """
+    filled = [text.lower() for text in texts if text]
+    if not filled:
+        return False
+    if len(filled) > 1 and sum(text in header for text in filled) * 2 > len(filled):
+        return True
+    typed = [text for text, type_ in zip(texts, types, strict=True) if type_ in _WITH_DIGITS]
+    return (
+        len(typed) > 1
+        and all(typed)
+        and len(filled) == len(texts)
+        and not any(char.isdigit() for text in filled for char in text)
+    )
+
+
+def _refuse_other_header(line_number: int, texts: Sequence[str]) -> NoReturn:
+    """Raise the RefusedError of a file with several tables."""
+    raise RefusedError(
+        f"line {line_number} looks like another header ({excerpt(', '.join(texts))[:100]});"
+        " deliver one table in a file, under one header"
+    )
 
 
 def _quoted(value: bytes, delimiter: bytes) -> bytes:
@@ -241,6 +491,31 @@ def _quoted(value: bytes, delimiter: bytes) -> bytes:
     ):
         return QUOTE + value.replace(QUOTE, b'""') + QUOTE
     return value
+
+
+def _sieve_document(
+    file: LandedFile, found: Scan, clean: Path, reject: Callable[[Reject], None]
+) -> Sieved:
+    """Write the elements of one JSON value as JSON lines, then sieve these."""
+    lines = clean.with_name(f"{clean.name}-lines")
+    try:
+        numbers: list[int] = []
+        with opened(file) as raw, lines.open("wb") as out:
+            stream = decompressed(raw) if file.is_gzipped else raw
+            for number, text in document_elements(stream.read(DOCUMENT_LIMIT + 1)):
+                numbers.append(number)
+                out.write(text.encode("utf-8", "surrogatepass") + LF)
+        known = [name for name in found.names if name.strip().lower() in contract_names(file.feed)]
+
+        def reject_element(problem: Reject) -> None:
+            reject(replace(problem, line_number=numbers[problem.line_number - 1]))
+
+        with lines.open("rb") as stream, clean.open("wb") as out:
+            sieved = _sieve_jsonl(stream, known, out, reject_element, _EncodingTally())
+    finally:
+        lines.unlink(missing_ok=True)
+    sieved.line_numbers = array("Q", (numbers[ordinal - 1] for ordinal in sieved.line_numbers))
+    return sieved
 
 
 def _sieve_jsonl(
@@ -343,14 +618,29 @@ def _judge(
         ).fetchall()
     )
     for number, line in kept:
-        if b"\\u0000" in line and number not in verdicts and _has_nul(json.loads(line)):
+        if number in verdicts:
+            continue
+        # DuckDB 1.5.5 takes NaN, Infinity and a comma too many for JSON.
+        if _LENIENT.search(line) and not is_json(line):
+            verdicts[number] = "the line is not valid JSON: NaN, Infinity or a comma too many"
+        elif b"\\u0000" in line and _has_nul(json.loads(line)):
             verdicts[number] = "a value has a NUL character (\\u0000), which no database text takes"
     return verdicts
 
 
 def _has_nul(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    return isinstance(value, list) and any(_has_nul(part) for part in value)
+    """Only values that become text themselves; nested ones stay JSON, in which NUL is escaped."""
+    return isinstance(value, dict) and any(
+        isinstance(part, str) and "\0" in part for part in value.values()
+    )
+
+
+_LENIENT = re.compile(rb"(?i)nan|inf|,\s*[}\]]")
+_MORE_HEADER_LINES = 2
+"""Lines below the header that may belong to it: units, types, a second language."""
+
+_DIGIT = re.compile(rb"[0-9]")
+_WRAPPINGS = frozenset(
+    tuple(pair) for pair in ("''", "\u2018\u2019", "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb")
+)
+_WITH_DIGITS = (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.DATE, ColumnType.TIMESTAMP)
