@@ -15,6 +15,7 @@ from rich.table import Table
 from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
+from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics.add_argument("--limit", type=int, help="most rows to show")
     metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
     metrics.set_defaults(action=_metrics)
+    add_landing_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
     add_segments(verbs)

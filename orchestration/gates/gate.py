@@ -3,7 +3,6 @@
 import hashlib
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from orchestration.gates import history
 from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
 from orchestration.gates.lean_import import lean_import
-from orchestration.gates.overrides import Override, overrides_file, overrides_in_force
+from orchestration.gates.overrides import overrides_file, overrides_in_force
 from orchestration.gates.results import (
     CheckResult,
     GateResult,
@@ -23,7 +22,9 @@ from orchestration.gates.results import (
     record,
     void_gates,
 )
+from orchestration.gates.setting_aside import who_readmitted
 from orchestration.gates.suites import QUERY, Catalogue, Parameters, load_layer
+from orchestration.landing.quarantine import journal_file, read_corrections
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SUITES = PROJECT_ROOT / "expectations"
@@ -44,12 +45,13 @@ def run_gate(
     connection may have them open. The results of the layer and of all later ones are dropped
     first, so a gate that breaks leaves nothing that reads as passed. run_id: under which the
     history keeps what was found.
-    Raises SuiteError when a suite file is wrong, OverrideError when the overrides cannot be read,
-    GateError when a check could not be carried out.
+    Raises SuiteError when a suite file is wrong, OverrideError or QuarantineError when what people
+    decided about failures cannot be read, GateError when a check could not be carried out.
     """
     position_of_layer(layer)
     started = time.monotonic()
     overrides = overrides_in_force(overrides_file(settings), settings.as_of)
+    corrections = read_corrections(journal_file(settings))
     with opened(settings.working_database) as connection:
         void_gates(connection, layer)
     with lean_import():
@@ -77,18 +79,28 @@ def run_gate(
     before = history.trends(settings, run_id, [check.check.id for check in failed])
     if failed:
         with opened(settings.working_database, read_only=True, attached=attached) as connection:
-            found = {c.check.id: _failed_rows(connection, c, queries) for c in failed}
-        checks = [
-            replace(
-                check,
-                failed_rows=found[check.check.id],
-                trend=before.get(check.check.id),
-                override=_override(check, overrides),
-            )
-            if check in failed
-            else check
-            for check in checks
-        ]
+            for check in failed:
+                if check.check.asked_as == QUERY:
+                    queries[check.check.id] = str(check.check.arguments["query"])
+            told = {
+                check.check.id: replace(
+                    check,
+                    failed_rows=_failed_rows(connection, queries.get(check.check.id)),
+                    rows_query=queries.get(check.check.id),
+                    trend=before.get(check.check.id),
+                )
+                for check in failed
+            }
+            told = {
+                check_id: replace(
+                    check,
+                    override=overrides.get(check_id)
+                    if check.check.may_be_overridden
+                    else who_readmitted(connection, check, corrections, settings),
+                )
+                for check_id, check in told.items()
+            }
+        checks = [told.get(check.check.id, check) for check in checks]
     result = GateResult(
         layer=layer,
         checks=tuple(checks),
@@ -107,12 +119,9 @@ def run_gate(
 
 
 def _failed_rows(
-    connection: duckdb.DuckDBPyConnection, check: CheckResult, queries: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, query: str | None
 ) -> tuple[dict[str, str], ...]:
     """Return the keys of rows that broke the rule, and the reason if its query gives one."""
-    query = queries.get(check.check.id)
-    if query is None and check.check.asked_as == QUERY:
-        query = str(check.check.arguments["query"])
     if query is None:
         return ()
     cursor = connection.execute(f"select * from (\n{query}\n) limit {history.MOST_FAILED_ROWS}")
@@ -127,10 +136,6 @@ def _named(column: str, value: object) -> str:
     if value is None or _NAMES_A_ROW.search(column):
         return str(value)
     return f"#{hashlib.sha256(str(value).encode()).hexdigest()[:12]}"
-
-
-def _override(check: CheckResult, overrides: Mapping[str, Override]) -> Override | None:
-    return overrides.get(check.check.id) if check.check.may_be_overridden else None
 
 
 def suite_parameters(settings: Settings) -> Parameters:

@@ -1,7 +1,7 @@
 """What a gate found, in sentences and as rows of `quality.gate_results`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import duckdb
@@ -40,7 +40,8 @@ class CheckResult:
 
     observed: a count, an extreme or a share; never a cell of a row. reasons: what a query gave in
     its column `reason`, at most five. failed_rows: keys of rows that broke the rule, at most a
-    hundred. override: who answers for the failure. trend: what came before a failure.
+    hundred; rows_query: SQL of all of them. override: who answers for the failure. trend: what came
+    before a failure.
     """
 
     table: str
@@ -50,6 +51,7 @@ class CheckResult:
     unexpected_count: int | None
     reasons: tuple[str, ...] = ()
     failed_rows: tuple[dict[str, str], ...] = ()
+    rows_query: str | None = field(default=None, repr=False)
     override: Override | None = None
     trend: Trend | None = None
 

@@ -25,6 +25,9 @@ QUERY = "expect_query_to_return_no_rows"
 UNIQUE_KEY = "expect_key_to_be_unique"
 STAGED_ONCE = "expect_landed_records_to_be_staged_once"
 
+# A check whose failing rows have it is about rows, not about the table as a whole.
+ROW_HASH = "_row_hash"
+
 SUITE_KEYS = frozenset({"table", "row_floor", "expectations"})
 # Keys that GX or the gate sets; an analyst who writes one means something else.
 RESERVED_KEYS = frozenset(
@@ -80,17 +83,17 @@ class Suite:
 
     table: str
     checks: tuple[Check, ...]
+    columns: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
         """Columns that name a row: those of the first rule about a key; none when there is none.
 
-        A landed row is named by its record and its hash, for it may be one version of several.
+        A row that was landed is named by its hash as well, for it may be one version of several.
         """
-        for feed in FEEDS:
-            if self.table == f"raw.{feed.table}":
-                return (*feed.key, "_row_hash")
-        return next((check.key for check in self.checks if check.key), ())
+        feed = next((feed for feed in FEEDS if self.table == f"raw.{feed.table}"), None)
+        key = feed.key if feed else next((check.key for check in self.checks if check.key), ())
+        return (*key, ROW_HASH) if ROW_HASH in self.columns else key
 
     @property
     def schema(self) -> str:
@@ -310,7 +313,7 @@ class _Reader:
                     f"{check.place}: is called like {by_id[check.id]}. Give each a `name`."
                 )
             by_id[check.id] = check.place
-        return Suite(table, checks)
+        return Suite(table, checks, self.catalogue.columns[table])
 
     def _row_floor(self, place: str, table: str, floor: object) -> Check:
         match = WHEN_LANDED.match(floor) if isinstance(floor, str) else None
