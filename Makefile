@@ -26,6 +26,12 @@ help: ## list the targets
 run: .venv/run ## set up, then land, build, judge and publish (REBUILD=1 even when nothing changed)
 	@$(WAREHOUSE) run $(if $(REBUILD),--rebuild)
 
+plan: .venv/run ## say what a run would change, in files, rows, customers and gates, without releasing
+	@$(WAREHOUSE) plan
+
+quality: .venv/run ## how every source and mart did in its last gates (CHECK=id lists failed rows)
+	@$(WAREHOUSE) quality $(if $(CHECK),--check '$(CHECK)')
+
 rejects: .venv/run ## list the lines that did not land, with reasons
 	@$(WAREHOUSE) rejects
 
@@ -159,4 +165,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-retention lock clean
+.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-retention lock clean

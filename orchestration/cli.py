@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestration.console import console
-from orchestration.identity.commands import add_verbs
+from orchestration.gates.commands import add_verbs as add_gate_verbs
+from orchestration.identity.commands import add_verbs as add_identity_verbs
+from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rebuild", action="store_true", help="build and release even when nothing has changed"
     )
     run.set_defaults(action=_run)
+    plan = verbs.add_parser("plan", help="say what a run would change, and release nothing")
+    plan.set_defaults(action=_plan)
     rejects = verbs.add_parser("rejects", help="list the lines that did not land, with reasons")
     rejects.set_defaults(action=_rejects)
     rollback = verbs.add_parser("rollback", help="point `current` at an earlier release")
@@ -56,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics.add_argument("--limit", type=int, help="most rows to show")
     metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
     metrics.set_defaults(action=_metrics)
-    add_verbs(verbs)
+    add_landing_verbs(verbs)
+    add_gate_verbs(verbs)
+    add_identity_verbs(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
@@ -112,7 +118,13 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
-    result = _execute(settings, rebuild=options.rebuild)
+    from orchestration.transform.dbt import TransformError  # noqa: PLC0415 - dbt
+
+    try:
+        result = _execute(settings, rebuild=options.rebuild)
+    except TransformError as error:  # the project cannot even be parsed
+        console.print(str(error), style="red", markup=False)
+        return 1
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
     if result.success and record.outcome != "stopped":
@@ -137,6 +149,26 @@ def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
+
+
+def _plan(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    started = time.perf_counter()
+    console.print(f"Planning as of [bold]{settings.as_of}[/]: {settings.landing} → a copy")
+    _show_progress(started)
+    logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
+    from orchestration.plan import plan, plan_report  # noqa: PLC0415 - 3 s: Dagster and dbt
+    from orchestration.scratch import ScratchError  # noqa: PLC0415
+    from orchestration.transform.dbt import TransformError  # noqa: PLC0415
+
+    try:
+        found = plan(settings)
+    except (ScratchError, TransformError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    console.print()
+    for part in plan_report(found, settings):
+        console.print(part)
+    return 0 if found.would_release or found.is_unchanged else 1
 
 
 def _show_progress(started: float) -> None:

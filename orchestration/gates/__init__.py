@@ -3,6 +3,7 @@
 from orchestration.gates.data_docs import build_data_docs
 from orchestration.gates.databases import GateError
 from orchestration.gates.gate import run_gate
+from orchestration.gates.overrides import OverrideError
 from orchestration.gates.results import (
     LAYERS,
     CheckResult,
@@ -20,6 +21,7 @@ __all__ = [
     "GateError",
     "GateRecord",
     "GateResult",
+    "OverrideError",
     "Severity",
     "SuiteError",
     "build_data_docs",

@@ -3,6 +3,7 @@
 Import it inside `lean_import()`.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from orchestration.gates.duckdb_datasource import DuckDBDatasource
 from orchestration.gates.results import CheckResult
 from orchestration.gates.suites import QUERY, Suite, SuiteError
 from orchestration.settings import Settings
+from orchestration.sql import quoted
 
 # Counts, no values: a cell in a result would carry personal data into logs and Data Docs.
 # BOOLEAN_ONLY is not cheaper: the counts come out of the same query (5M rows, 10 rules: 0.3 s).
@@ -122,9 +124,11 @@ def opened_datasource(settings: Settings, attached: Attached) -> Iterator[DuckDB
 
 def ask(
     datasource: DuckDBDatasource, suite: Suite, expectations: gx.ExpectationSuite
-) -> ExpectationSuiteValidationResult:
+) -> tuple[ExpectationSuiteValidationResult, dict[int, str]]:
     """Check one table.
 
+    Returns the answers and, by position of a failed check about values, SQL that gives the keys of
+    its failing rows; none for a table whose suite names no key.
     Raises GateError when a check could not be carried out, which is not a failed check.
     """
     try:
@@ -134,9 +138,8 @@ def ask(
             batch = datasource.add_table_asset(
                 suite.table, table_name=suite.name, schema_name=suite.schema
             ).add_batch_definition_whole_table("all rows")
-        outcome = Validator(batch, result_format=RESULT_FORMAT).validate_expectation_suite(
-            expectations
-        )
+        validator = Validator(batch, result_format=RESULT_FORMAT)
+        outcome = validator.validate_expectation_suite(expectations)
     except Exception as error:
         raise GateError(f"{suite.table}: the checks could not be carried out: {error}") from error
     if len(outcome.results) != len(suite.checks):
@@ -151,7 +154,42 @@ def ask(
         # numpy's booleans, which two expectations give, are no JSON
         answer.success = bool(answer.success)
         answer.result = _without_values(answer)
-    return outcome
+    failed = [_position(answer) for answer in outcome.results if not answer.success]
+    queries = {
+        position: query
+        for position in failed
+        if (query := _keys_query(validator, suite, position)) is not None
+    }
+    return outcome, queries
+
+
+def _keys_query(validator: Validator, suite: Suite, position: int) -> str | None:
+    """Return SQL of the keys of the rows that a failed check dislikes, as GX itself would ask."""
+    check = suite.checks[position]
+    implementation = get_expectation_impl(check.asked_as)
+    metric = getattr(implementation, "map_metric", None)
+    if not metric or not suite.key:
+        return None
+    asked = implementation(**check.arguments)
+    wrapped: Any = validator._wrapped_validator
+    wanted = asked.get_validation_dependencies(
+        execution_engine=wrapped.execution_engine,
+        runtime_configuration={
+            "result_format": {
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": list(suite.key),
+                "partial_unexpected_count": 0,
+            }
+        },
+    ).metric_configurations.get(f"{metric}.unexpected_index_query")
+    if wanted is None:
+        return None
+    query = str(wrapped.metrics_calculator.get_metric(wanted)).rstrip().rstrip(";")
+    # A value that GX binds later is not in the text.
+    if re.search(r"\$\d", query):
+        return None
+    keys = ", ".join(quoted(column) for column in suite.key)
+    return f"select {keys} from ({query}) as failing"
 
 
 def as_document(outcome: ExpectationSuiteValidationResult) -> dict[str, Any]:

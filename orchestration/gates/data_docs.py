@@ -10,13 +10,14 @@ import html
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestration.gates.databases import opened
 from orchestration.gates.lean_import import lean_import
-from orchestration.gates.results import LAYERS, GateRecord, gate_records
+from orchestration.gates.results import LAYERS, GateRecord, GateResult, gate_records
 from orchestration.settings import Settings
 
 # Scripts only filter and fold what is on the page; without them the whole page is shown.
@@ -59,7 +60,9 @@ def build_data_docs(settings: Settings) -> Path:
     for record in records:
         for document in _kept_documents(settings, record.layer):
             name = f"{document['suite_name']}.html"
-            (fresh / name).write_text(_own_page(asking.page(document)), encoding="utf-8")
+            failed = document.pop("failed")
+            page = _own_page(asking.page(document), failed)
+            (fresh / name).write_text(page, encoding="utf-8")
             rows.append(_row(record, document, name))
     (fresh / "index.html").write_text(_index(settings, rows), encoding="utf-8")
     shutil.rmtree(site, ignore_errors=True)
@@ -67,8 +70,15 @@ def build_data_docs(settings: Settings) -> Path:
     return site / "index.html"
 
 
-def keep_documents(settings: Settings, layer: str, documents: Sequence[dict[str, Any]]) -> None:
-    """Keep what GX answered about a layer until the site is built."""
+def keep_documents(
+    settings: Settings, layer: str, documents: Sequence[dict[str, Any]], result: GateResult
+) -> None:
+    """Keep what GX answered about a layer, and what failed, until the site is built."""
+    failed: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for check in (*result.critical_failures, *result.warnings):
+        failed[check.table].append({"sentence": check.sentence, "rows": check.failed_rows})
+    for document in documents:
+        document["failed"] = failed[document["suite_name"]]
     file = _documents_file(settings, layer)
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(documents), encoding="utf-8")
@@ -84,10 +94,27 @@ def _documents_file(settings: Settings, layer: str) -> Path:
     return settings.home / "gates" / f"{layer}.json"
 
 
-def _own_page(page: str) -> str:
+def _own_page(page: str, failed: Sequence[dict[str, Any]]) -> str:
     page = LINK.sub(r"\1", FROM_ELSEWHERE.sub("", page))
-    page = page.replace("<body>", '<body><p><a href="index.html">All suites</a></p>', 1)
+    above = f'<p><a href="index.html">All suites</a></p>{"".join(map(_failure, failed))}'
+    page = page.replace("<body>", f"<body>{above}", 1)
     return page.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+
+
+def _failure(failed: dict[str, Any]) -> str:
+    """A sentence, and the rows that broke the rule: keys only, so the page shows nobody."""
+    sentence = f"<p class='failed'>{html.escape(failed['sentence'])}</p>"
+    if not failed["rows"]:
+        return sentence
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in failed["rows"][0])
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(value)}</td>' for value in row.values())}</tr>"
+        for row in failed["rows"]
+    )
+    return (
+        f"{sentence}<details><summary>{len(failed['rows'])} failed rows</summary>"
+        f"<table><tr>{head}</tr>{body}</table></details>"
+    )
 
 
 def _row(record: GateRecord, document: dict[str, Any], page: str) -> str:

@@ -1,35 +1,57 @@
 """Decide whether a layer is good enough for the next one to read it."""
 
+import hashlib
+import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+
+from orchestration.gates import history
 from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
 from orchestration.gates.lean_import import lean_import
+from orchestration.gates.overrides import overrides_file, overrides_in_force
 from orchestration.gates.results import (
     CheckResult,
     GateResult,
+    history_rows,
     position_of_layer,
     record,
     void_gates,
 )
-from orchestration.gates.suites import Catalogue, Parameters, load_layer
+from orchestration.gates.setting_aside import who_readmitted
+from orchestration.gates.suites import QUERY, Catalogue, Parameters, load_layer
+from orchestration.landing.quarantine import journal_file, read_corrections
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SUITES = PROJECT_ROOT / "expectations"
 
+# Columns that say which row it is and nothing about a person; of others a digest is kept.
+_NAMES_A_ROW = re.compile(
+    r"^(reason|feed|purpose|segment|channel|line_number|source_file|file_path)$"
+    r"|(?<!national)_(id|key|hash|date)$"
+)
 
-def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResult:
+
+def run_gate(
+    layer: str, settings: Settings, suites: Path = SUITES, *, run_id: str = "by hand"
+) -> GateResult:
     """Check the layer against its suites, see `load_layer`, and record the outcome.
 
     The databases are read through read-only connections and closed before this returns; no other
     connection may have them open. The results of the layer and of all later ones are dropped
-    first, so a gate that breaks leaves nothing that reads as passed.
-    Raises SuiteError when a suite file is wrong, GateError when a check could not be carried out.
+    first, so a gate that breaks leaves nothing that reads as passed. run_id: under which the
+    history keeps what was found.
+    Raises SuiteError when a suite file is wrong, OverrideError or QuarantineError when what people
+    decided about failures cannot be read, GateError when a check could not be carried out.
     """
     position_of_layer(layer)
     started = time.monotonic()
+    overrides = overrides_in_force(overrides_file(settings), settings.as_of)
+    corrections = read_corrections(journal_file(settings))
     with opened(settings.working_database) as connection:
         void_gates(connection, layer)
     with lean_import():
@@ -46,21 +68,74 @@ def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResul
     built = [asking.build(suite) for suite in loaded]
     checks: list[CheckResult] = []
     documents = []
+    queries: dict[str, str] = {}
     with asking.opened_datasource(settings, attached) as datasource:
         for suite, expectations in zip(loaded, built, strict=True):
-            outcome = asking.ask(datasource, suite, expectations)
+            outcome, keys = asking.ask(datasource, suite, expectations)
             checks.extend(asking.check_results(suite, outcome))
             documents.append(asking.as_document(outcome))
+            queries |= {suite.checks[position].id: query for position, query in keys.items()}
+    failed = [check for check in checks if not check.is_success]
+    before = history.trends(settings, run_id, [check.check.id for check in failed])
+    if failed:
+        with opened(settings.working_database, read_only=True, attached=attached) as connection:
+            for check in failed:
+                if check.check.asked_as == QUERY:
+                    queries[check.check.id] = str(check.check.arguments["query"])
+            told = {
+                check.check.id: replace(
+                    check,
+                    failed_rows=_failed_rows(connection, queries.get(check.check.id)),
+                    rows_query=queries.get(check.check.id),
+                    trend=before.get(check.check.id),
+                )
+                for check in failed
+            }
+            told = {
+                check_id: replace(
+                    check,
+                    override=overrides.get(check_id)
+                    if check.check.may_be_overridden
+                    else who_readmitted(connection, check, corrections, settings),
+                )
+                for check_id, check in told.items()
+            }
+        checks = [told.get(check.check.id, check) for check in checks]
     result = GateResult(
         layer=layer,
         checks=tuple(checks),
         checked_at=datetime.now(UTC),
         seconds=time.monotonic() - started,
     )
-    keep_documents(settings, layer, documents)
+    keep_documents(settings, layer, documents, result)
+    history.keep(
+        settings,
+        *history_rows(result, run_id, settings.as_of),
+        result.checked_at.replace(tzinfo=None),
+    )
     with opened(settings.working_database) as connection:
         record(connection, result)
     return result
+
+
+def _failed_rows(
+    connection: duckdb.DuckDBPyConnection, query: str | None
+) -> tuple[dict[str, str], ...]:
+    """Return the keys of rows that broke the rule, and the reason if its query gives one."""
+    if query is None:
+        return ()
+    cursor = connection.execute(f"select * from (\n{query}\n) limit {history.MOST_FAILED_ROWS}")
+    names = [column[0] for column in cursor.description or []]
+    return tuple(
+        {name: _named(name, value) for name, value in zip(names, row, strict=True)}
+        for row in cursor.fetchall()
+    )
+
+
+def _named(column: str, value: object) -> str:
+    if value is None or _NAMES_A_ROW.search(column):
+        return str(value)
+    return f"#{hashlib.sha256(str(value).encode()).hexdigest()[:12]}"
 
 
 def suite_parameters(settings: Settings) -> Parameters:

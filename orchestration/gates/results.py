@@ -1,10 +1,13 @@
 """What a gate found, in sentences and as rows of `quality.gate_results`."""
 
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from dataclasses import dataclass, field
+from datetime import date, datetime
 
 import duckdb
 
+from orchestration.gates.history import MOST_FAILED_ROWS, Trend
+from orchestration.gates.overrides import Override
 from orchestration.gates.suites import Check, Severity
 from orchestration.sql import transaction
 
@@ -15,6 +18,7 @@ CREATE_RESULTS = """
 create schema if not exists quality;
 create table if not exists quality.gate_results (
     layer varchar not null,
+    check_id varchar not null,
     table_name varchar not null,
     expectation varchar not null,
     column_name varchar,
@@ -23,6 +27,8 @@ create table if not exists quality.gate_results (
     observed_value varchar,
     unexpected_count bigint,
     description varchar not null,
+    overridden_by varchar,
+    override_reason varchar,
     checked_at timestamp not null
 )
 """
@@ -33,7 +39,9 @@ class CheckResult:
     """The outcome of one expectation.
 
     observed: a count, an extreme or a share; never a cell of a row. reasons: what a query gave in
-    its column `reason`, at most five.
+    its column `reason`, at most five. failed_rows: keys of rows that broke the rule, at most a
+    hundred; rows_query: SQL of all of them. override: who answers for the failure. trend: what came
+    before a failure.
     """
 
     table: str
@@ -42,6 +50,22 @@ class CheckResult:
     observed: str | None
     unexpected_count: int | None
     reasons: tuple[str, ...] = ()
+    failed_rows: tuple[dict[str, str], ...] = ()
+    rows_query: str | None = field(default=None, repr=False)
+    override: Override | None = None
+    trend: Trend | None = None
+
+    @property
+    def outcome(self) -> str:
+        """`passed`, `failed` or `overridden`."""
+        if self.is_success:
+            return "passed"
+        return "overridden" if self.override else "failed"
+
+    @property
+    def stops(self) -> bool:
+        """Whether the run must not go on."""
+        return self.outcome == "failed" and self.severity is Severity.CRITICAL
 
     @property
     def expectation(self) -> str:
@@ -72,14 +96,29 @@ class CheckResult:
             found = f"{self.unexpected_count:,} {rows}"
         else:
             found = f"observed {self.observed}" if self.observed is not None else "not as expected"
-        parts = [f"[{self.severity}] {where}: {found} against {self.expectation}. {self.because}"]
+        severity = "overridden" if self.override else self.severity
+        parts = [f"[{severity}] {where}: {found} against {self.expectation}. {self.because}"]
         if self.reasons:
             shown = "; ".join(reason.rstrip(".") for reason in self.reasons)
             more = (self.unexpected_count or 0) - len(self.reasons)
             parts.append(f"Found: {shown}{f'; and {more:,} more' if more > 0 else ''}.")
         if self.check.fix:
             parts.append(self.check.fix)
+        if self.trend:
+            parts.append(self._told_trend(self.trend))
+        if self.override:
+            parts.append(f"Overridden by {self.override.overridden_by}: {self.override.reason}.")
+        elif self.stops and self.check.may_be_overridden:
+            parts.append(
+                "Somebody who knows that it is right can let it pass for this day:"
+                f" `warehouse override {self.check.id} --by NAME --why REASON`."
+            )
         return " ".join(parts)
+
+    def _told_trend(self, trend: Trend) -> str:
+        runs = "run" if trend.failed_before == 1 else f"{trend.failed_before} runs"
+        counted = f", {trend.count_before:,} rows then" if trend.count_before is not None else ""
+        return f"It failed in the {runs} before this as well, since {trend.since}{counted}."
 
 
 @dataclass(frozen=True)
@@ -94,12 +133,17 @@ class GateResult:
     @property
     def critical_failures(self) -> tuple[CheckResult, ...]:
         """What stops the run."""
-        return self._failed(Severity.CRITICAL)
+        return tuple(check for check in self.checks if check.stops)
 
     @property
     def warnings(self) -> tuple[CheckResult, ...]:
-        """What is shown and does not stop the run."""
-        return self._failed(Severity.WARNING)
+        """What is shown and does not stop the run, what somebody overrode included."""
+        return tuple(check for check in self.checks if not check.is_success and not check.stops)
+
+    @property
+    def overridden(self) -> tuple[CheckResult, ...]:
+        """What would stop the run if nobody answered for it."""
+        return tuple(check for check in self.checks if check.outcome == "overridden")
 
     @property
     def passed(self) -> bool:
@@ -118,21 +162,20 @@ class GateResult:
             *(check.sentence for check in (*self.critical_failures, *self.warnings)),
         )
 
-    def _failed(self, severity: Severity) -> tuple[CheckResult, ...]:
-        return tuple(
-            check for check in self.checks if not check.is_success and check.severity == severity
-        )
-
 
 @dataclass(frozen=True)
 class GateRecord:
-    """What the working database remembers of a layer's last gate."""
+    """What the working database remembers of a layer's last gate.
+
+    overrides: for each check that somebody answers for, which, who and why.
+    """
 
     layer: str
     check_count: int
     critical_failure_count: int
     warning_count: int
     checked_at: datetime
+    overrides: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -140,11 +183,48 @@ class GateRecord:
         return self.check_count > 0 and self.critical_failure_count == 0
 
 
+def history_rows(
+    result: GateResult, run_id: str, as_of: date
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return the rows of `quality.results` and `quality.failed_rows` for `history.keep`."""
+    shared = {
+        "run_id": run_id,
+        "checked_at": result.checked_at.replace(tzinfo=None),
+        "layer": result.layer,
+    }
+    results: list[dict[str, object]] = []
+    failed: list[dict[str, object]] = []
+    for check in result.checks:
+        asked = shared | {"check_id": check.check.id, "table_name": check.table}
+        results.append(
+            asked
+            | {
+                "as_of": as_of,
+                "expectation": check.expectation,
+                "column_name": check.column,
+                "severity": str(check.severity),
+                "outcome": check.outcome,
+                "observed_value": check.observed,
+                "unexpected_count": check.unexpected_count,
+                "sentence": None if check.is_success else check.sentence,
+                "may_be_overridden": check.check.may_be_overridden,
+                "overridden_by": check.override.overridden_by if check.override else None,
+                "override_reason": check.override.reason if check.override else None,
+            }
+        )
+        failed += [
+            asked | {"row_number": number, "row_key": json.dumps(row, ensure_ascii=False)}
+            for number, row in enumerate(check.failed_rows[:MOST_FAILED_ROWS], start=1)
+        ]
+    return results, failed
+
+
 def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
     """Replace the layer's rows in `quality.gate_results`, and drop those of later layers."""
     rows = [
         (
             result.layer,
+            check.check.id,
             check.table,
             check.expectation,
             check.column,
@@ -153,6 +233,8 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
             check.observed,
             check.unexpected_count,
             check.because if check.is_success else check.sentence,
+            check.override.overridden_by if check.override else None,
+            check.override.reason if check.override else None,
             result.checked_at.replace(tzinfo=None),
         )
         for check in result.checks
@@ -161,7 +243,7 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
     with transaction(connection):
         void_gates(connection, result.layer)
         connection.executemany(
-            "insert into quality.gate_results values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+            f"insert into quality.gate_results values ({', '.join('?' * 13)})", rows
         )
 
 
@@ -183,16 +265,22 @@ def gate_records(connection: duckdb.DuckDBPyConnection) -> tuple[GateRecord, ...
         select
             layer,
             count(*),
-            count(*) filter (where not is_success and severity = 'critical'),
+            count(*) filter (
+                where not is_success and severity = 'critical' and overridden_by is null
+            ),
             count(*) filter (where not is_success and severity = 'warning'),
             max(checked_at),
+            list(check_id || ', by ' || overridden_by || ': ' || override_reason order by check_id)
+                filter (where overridden_by is not null)
         from quality.gate_results
         group by layer
         """
     ).fetchall()
-    return tuple(
-        GateRecord(*row) for row in sorted(rows, key=lambda row: position_of_layer(row[0]))
-    )
+    records = [
+        GateRecord(layer, checks, critical, warnings, checked_at, tuple(overrides or ()))
+        for layer, checks, critical, warnings, checked_at, overrides in rows
+    ]
+    return tuple(sorted(records, key=lambda record: position_of_layer(record.layer)))
 
 
 def passed_gates(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ columns against the database's catalogue, SQL by asking DuckDB to plan it.
 """
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,9 @@ QUERY = "expect_query_to_return_no_rows"
 UNIQUE_KEY = "expect_key_to_be_unique"
 STAGED_ONCE = "expect_landed_records_to_be_staged_once"
 
+# A check whose failing rows have it is about rows, not about the table as a whole.
+ROW_HASH = "_row_hash"
+
 SUITE_KEYS = frozenset({"table", "row_floor", "expectations"})
 # Keys that GX or the gate sets; an analyst who writes one means something else.
 RESERVED_KEYS = frozenset(
@@ -32,6 +36,7 @@ RESERVED_KEYS = frozenset(
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
 
 WHEN_LANDED = re.compile(r"^when_landed\s+(?P<feeds>[a-z_]+/[a-z_]+(?:\s*,\s*[a-z_]+/[a-z_]+)*)$")
+CHECK_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # `{name}` only: `[A-Z]{3}` and a struct literal stay what they are.
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
@@ -55,8 +60,11 @@ class Check:
 
     expectation: its name in the suite file. asked_as: the name by which GX knows it. arguments:
     what GX gets besides. because: why the rule is there. fix: what to do when it breaks, or none.
+    id: the same in every run, `<table>/<name>` or made from what the check says. may_be_overridden:
+    whether somebody can answer for a failure. key: columns that a rule about a key names.
     """
 
+    id: str
     expectation: str
     column: str | None
     asked_as: str
@@ -65,6 +73,8 @@ class Check:
     because: str
     fix: str | None
     place: str
+    may_be_overridden: bool = False
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,17 @@ class Suite:
 
     table: str
     checks: tuple[Check, ...]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that name a row: those of the first rule about a key; none when there is none.
+
+        A row that was landed is named by its hash as well, for it may be one version of several.
+        """
+        feed = next((feed for feed in FEEDS if self.table == f"raw.{feed.table}"), None)
+        key = feed.key if feed else next((check.key for check in self.checks if check.key), ())
+        return (*key, ROW_HASH) if ROW_HASH in self.columns else key
 
     @property
     def schema(self) -> str:
@@ -281,12 +302,18 @@ class _Reader:
             *(self._check(place, table, n, entry) for n, entry in enumerate(expectations, 1)),
         )
         seen: dict[str, str] = {}
+        by_id: dict[str, str] = {}
         for check in checks:
             same = repr((check.asked_as, sorted(check.arguments.items(), key=str)))
             if same in seen:
                 raise SuiteError(f"{check.place}: says the same as {seen[same]}. Remove one.")
             seen[same] = check.place
-        return Suite(table, checks)
+            if check.id in by_id:
+                raise SuiteError(
+                    f"{check.place}: is called like {by_id[check.id]}. Give each a `name`."
+                )
+            by_id[check.id] = check.place
+        return Suite(table, checks, self.catalogue.columns[table])
 
     def _row_floor(self, place: str, table: str, floor: object) -> Check:
         match = WHEN_LANDED.match(floor) if isinstance(floor, str) else None
@@ -305,6 +332,7 @@ class _Reader:
                 " `when_landed crm/contacts` (several feeds with commas: any of them)."
             )
         return Check(
+            id=f"{table}/row_floor",
             expectation=ROW_FLOOR,
             column=None,
             asked_as=ROW_FLOOR,
@@ -341,12 +369,26 @@ class _Reader:
         fix = arguments.pop("fix", None)
         if fix is not None and not isinstance(fix, str):
             raise SuiteError(f"{place}: `fix` must be a sentence saying what to do.")
+        name = arguments.pop("name", None)
+        if name is not None and not (isinstance(name, str) and CHECK_NAME.fullmatch(name)):
+            raise SuiteError(
+                f"{place}: name is {name!r}. Write small letters, digits and `_`, for example"
+                " `orders_have_customers`."
+            )
+        may_be_overridden = arguments.pop("may_be_overridden", False)
+        if not isinstance(may_be_overridden, bool):
+            raise SuiteError(
+                f"{place}: may_be_overridden is {may_be_overridden!r}. Write `true`: a person can"
+                " answer for a failure; or leave it out."
+            )
         for key in RESERVED_KEYS & arguments.keys():
             raise SuiteError(f"{place}: `{key}` is set by the gate. Remove it.")
         columns = self._columns(place, table, arguments)
+        own_id = f"{table}/{name}" if name else _derived_id(table, expectation, columns, arguments)
         resolved = {key: self._resolve_parameters(place, value) for key, value in arguments.items()}
         asked_as, arguments = self._asked_as(place, table, expectation, resolved)
         return Check(
+            id=own_id,
             expectation=expectation,
             column=", ".join(columns) or None,
             asked_as=asked_as,
@@ -355,6 +397,8 @@ class _Reader:
             because=" ".join(because.split()),
             fix=" ".join(fix.split()) if fix else None,
             place=place,
+            may_be_overridden=may_be_overridden,
+            key=tuple(columns) if expectation == UNIQUE_KEY else (),
         )
 
     def _columns(self, place: str, table: str, arguments: Mapping[str, object]) -> list[str]:
@@ -436,6 +480,16 @@ class _Reader:
         for key in entry:
             if key not in known:
                 raise SuiteError(f"{place}: unknown key `{key}`.{did_you_mean(str(key), known)}")
+
+
+def _derived_id(
+    table: str, expectation: str, columns: Sequence[str], arguments: Mapping[str, object]
+) -> str:
+    """Name a check that has no name by what it says, so that its history goes on while it does."""
+    said = repr((expectation, sorted(arguments.items(), key=str)))
+    digest = hashlib.sha256(said.encode()).hexdigest()[:6]
+    spoken_of = "_".join(columns) or "table"
+    return f"{table}/{spoken_of}_{expectation.removeprefix('expect_')}_{digest}"
 
 
 class _StrictLoader(yaml.SafeLoader):

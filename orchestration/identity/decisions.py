@@ -4,21 +4,24 @@ A decision is one line and is never changed: a later line on the same two record
 a `revoke` takes it away. The order is that of the file, for clocks can be wrong.
 """
 
-import csv
-import fcntl
 import hashlib
-import io
-import os
 import re
-import unicodedata
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
+
+from orchestration.journal import (
+    Journal,
+    JournalError,
+    LineRefusedError,
+    first_few,
+    shown,
+    time_problem,
+    written_time,
+)
 
 COLUMNS = (
     "decision_id",
@@ -32,12 +35,6 @@ COLUMNS = (
 )
 
 _RECORD = re.compile(r"[a-z][a-z0-9_]*:.+")
-_CUT_OFF = (
-    "; the line has no end, so its writing was cut off and it was never confirmed: "
-    "delete it and decide anew"
-)
-_MOST_CHARACTERS = 1000
-_MOST_PROBLEMS = 5
 
 
 class DecisionError(Exception):
@@ -116,13 +113,13 @@ def new_decision(
         "source_record_id": source_record_id,
         "other_source_record_id": other_source_record_id,
         "decided_by": decided_by.strip(),
-        "decided_at": _written_time(decided_at),
+        "decided_at": written_time(decided_at),
         "reason": reason.strip(),
         "revokes": revokes.strip(),
     }
     text = "\n".join(values.values()).encode("utf-8", "surrogatepass")
     values["decision_id"] = f"d-{hashlib.sha256(text).hexdigest()[:10]}"
-    if problem := _problem(values):
+    if problem := _journal(Path()).problem(values) or _problem(values):
         raise DecisionError(f"Not decided: {problem}.")
     return _decision(values)
 
@@ -130,18 +127,14 @@ def new_decision(
 def read_decisions(path: Path) -> tuple[Decision, ...]:
     """Return every decision of the file in its order; none when there is no file.
 
-    Waits while another process appends. A last line without its end counts when it is whole, as an
-    editor may leave it; one that was cut off is refused. Raises DecisionError naming file, line,
-    value and remedy.
+    Raises DecisionError as `Journal.read` does, and for a line that does not fit to those before.
     """
+    ledger = _Ledger()
     try:
-        with path.open("rb") as file, _locked(file, fcntl.LOCK_SH):
-            content = file.read()
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise DecisionError(f"The decisions {path} cannot be read: {error.strerror}.") from error
-    return tuple(_parsed(content, path).decisions)
+        _journal(path).read(ledger.take)
+    except JournalError as error:
+        raise DecisionError(str(error)) from error
+    return tuple(ledger.decisions)
 
 
 def append_decision(path: Path, decision: Decision) -> None:
@@ -151,20 +144,23 @@ def append_decision(path: Path, decision: Decision) -> None:
     adds nothing, when the file cannot be used, the decision revokes what cannot be revoked, or
     the decisions in force would contradict each other.
     """
-    try:
-        with path.open("a+b", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
-            file.seek(0)
-            content = file.read()
-            ledger = _parsed(content, path)
-            if problem := ledger.add(decision):
-                raise DecisionError(f"Not decided: {problem}.")
+    ledger = _Ledger()
+
+    def fits() -> str:
+        problem = ledger.add(decision)
+        if not problem:
             try:
                 check_consistent(decisions_in_force(ledger.decisions), decision)
             except DecisionError as error:
-                raise DecisionError(f"Not decided: {error}") from error
-            _write(file, _line_to_append(content, decision))
-            if not content:
-                _flush_folder(path.parent)
+                return str(error).removesuffix(".")
+        return problem
+
+    try:
+        _journal(path).append(_line_of(decision), ledger.take, fits)
+    except JournalError as error:
+        raise DecisionError(str(error)) from error
+    except LineRefusedError as error:
+        raise DecisionError(f"Not decided: {error}.") from error
     except OSError as error:
         raise DecisionError(
             f"Not decided: {path} cannot be written ({error.strerror}). "
@@ -214,10 +210,8 @@ def check_consistent(in_force: Sequence[Decision], unwritten: Decision | None = 
     """
     found = contradictions(in_force)
     if found:
-        sentences = [contradiction.told(unwritten) for contradiction in found[:_MOST_PROBLEMS]]
-        raise DecisionError(
-            f"{'; '.join([*sentences, *_rest(found)])}. Revoke what is wrong, or decide otherwise."
-        )
+        sentences = first_few([contradiction.told(unwritten) for contradiction in found])
+        raise DecisionError(f"{'; '.join(sentences)}. Revoke what is wrong, or decide otherwise.")
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -231,10 +225,14 @@ class _Ledger:
         self._known: dict[str, Decision] = {}
         self._revoked_by: dict[str, str] = {}
 
+    def take(self, line: Mapping[str, str]) -> str:
+        """Add what a line says, or return what is wrong with it."""
+        return _problem(line) or self.add(_decision(line))
+
     def add(self, decision: Decision) -> str:
         """Return why the decision does not fit to those before it, or add it."""
         if decision.decision_id in self._known:
-            return f"decision_id {_shown(decision.decision_id)} is taken; give each its own"
+            return f"decision_id {shown(decision.decision_id)} is taken; give each its own"
         if decision.action is Action.REVOKE:
             if problem := self._revoke_misfit(decision.revokes):
                 return problem
@@ -247,7 +245,7 @@ class _Ledger:
         target = self._known.get(decision_id)
         if target is None:
             return (
-                f"there is no decision {_shown(decision_id)} to revoke; "
+                f"there is no decision {shown(decision_id)} to revoke; "
                 "`decisions --all` lists what there is"
             )
         if target.action is Action.REVOKE:
@@ -257,73 +255,22 @@ class _Ledger:
         return ""
 
 
-def _parsed(content: bytes, path: Path) -> _Ledger:
-    try:
-        # Spreadsheets write a byte order mark and CR LF; both are harmless.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        remedy = "; save the file as UTF-8" if b"\n" in content[error.start :] else _CUT_OFF
-        raise DecisionError(
-            f"{path}:{number}: byte {content[error.start]:#04x} is not UTF-8{remedy}."
-        ) from error
-    # Not splitlines: it also breaks at characters that a reason may contain.
-    *lines, unended = text.split("\n")
-    if unended:
-        lines.append(unended)
-    ledger = _Ledger()
-    found: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        problem = _read_line(ledger, number, line.removesuffix("\r"))
-        if problem and unended and number == len(lines):
-            problem += _CUT_OFF
-        if problem:
-            found.append(f"{path}:{number}: {problem}.")
-            if number == 1:
-                break  # with other columns every line would be wrong
-    if found:
-        raise DecisionError("\n".join([*found[:_MOST_PROBLEMS], *_rest(found)]))
-    return ledger
+def _journal(path: Path) -> Journal:
+    # A record id is compared as it is; around the other values a blank means nothing.
+    return Journal(path, COLUMNS, frozenset({"source_record_id", "other_source_record_id"}))
 
 
-def _read_line(ledger: _Ledger, number: int, line: str) -> str:
-    """Add a line to the decisions before it, or return what is wrong with it."""
-    if number == 1:
-        return _header_problem(line)
-    if not line:
-        return ""
-    values, problem = _fields(line)
-    return problem or ledger.add(_decision(values))
-
-
-def _rest(found: Sequence[object]) -> list[str]:
-    more = len(found) - _MOST_PROBLEMS
-    return [f"and {more} more"] if more > 0 else []
-
-
-def _header_problem(line: str) -> str:
-    if line == ",".join(COLUMNS):
-        return ""
-    return f"the first line must be {','.join(COLUMNS)}, not {_shown(line)}"
-
-
-def _fields(line: str) -> tuple[dict[str, str], str]:
-    """Return the values of a line by column, and what is wrong with it."""
-    try:
-        (values,) = csv.reader([line], strict=True)
-    except csv.Error as error:
-        return {}, (
-            f"{_shown(line)} is not CSV ({error}); write each decision on one line of its own, "
-            "a text with a comma or a quotation mark between quotation marks"
-        )
-    if len(values) != len(COLUMNS):
-        return {}, f"{len(values)} fields in {_shown(line)}, expected {len(COLUMNS)}"
-    named = {
-        # A record id is compared as it is; around the other values a blank means nothing.
-        column: value if column.endswith("source_record_id") else value.strip()
-        for column, value in zip(COLUMNS, values, strict=True)
+def _line_of(decision: Decision) -> dict[str, str]:
+    return {
+        "decision_id": decision.decision_id,
+        "action": decision.action.value,
+        "source_record_id": decision.source_record_id,
+        "other_source_record_id": decision.other_source_record_id,
+        "decided_by": decision.decided_by,
+        "decided_at": written_time(decision.decided_at),
+        "reason": decision.reason,
+        "revokes": decision.revokes,
     }
-    return named, _problem(named)
 
 
 def _decision(values: Mapping[str, str]) -> Decision:
@@ -344,34 +291,15 @@ def _decision(values: Mapping[str, str]) -> Decision:
 
 def _problem(values: Mapping[str, str]) -> str:
     """Return what is wrong with a decision by itself, or nothing."""
-    for column, value in values.items():
-        if len(value) > _MOST_CHARACTERS:
-            return f"{column} has {len(value):,} characters; at most {_MOST_CHARACTERS:,} fit"
-        # isprintable also rejects harmless spaces and joiners, but is thirty times faster.
-        if not value.isprintable() and any(
-            unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in value
-        ):
-            return f"{column} {_shown(value)} has a character that cannot be printed"
     action = values["action"]
     if action not in list(Action):
-        return f"action {_shown(action)} is unknown; expected {', '.join(Action)}"
+        return f"action {shown(action)} is unknown; expected {', '.join(Action)}"
     for column in ("decision_id", "decided_by", "reason"):
         if not values[column]:
             return f"{column} is missing; every decision says who decided and why"
-    return _time_problem(values["decided_at"]) or (
+    return time_problem("decided_at", values["decided_at"]) or (
         _revoke_problem(values) if action == Action.REVOKE else _pair_problem(values)
     )
-
-
-def _time_problem(value: str) -> str:
-    try:
-        time = datetime.fromisoformat(value)
-        if time.tzinfo is not None:
-            time.astimezone(UTC)
-            return ""
-    except (ValueError, OverflowError):
-        pass
-    return f"decided_at {_shown(value)} is no time in UTC; write it like 2026-06-30T09:15:00Z"
 
 
 def _revoke_problem(values: Mapping[str, str]) -> str:
@@ -386,7 +314,7 @@ def _pair_problem(values: Mapping[str, str]) -> str:
     for column in ("source_record_id", "other_source_record_id"):
         if not _RECORD.fullmatch(values[column]):
             return (
-                f"{column} {_shown(values[column])} is no record; "
+                f"{column} {shown(values[column])} is no record; "
                 "expected <source>:<id>, for example crm:C1"
             )
     if values["source_record_id"] == values["other_source_record_id"]:
@@ -430,65 +358,3 @@ def _shortest_chain(
         chain.append(decision)
         step = came_by[record]
     return tuple(reversed(chain))
-
-
-# --- writing -----------------------------------------------------------------------------------
-
-
-@contextmanager
-def _locked(file: IO[bytes], lock: int) -> Iterator[None]:
-    """Hold the lock of the file; closing it, or the death of the process, frees it."""
-    fcntl.flock(file, lock)
-    yield
-
-
-def _line_to_append(content: bytes, decision: Decision) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if not content:
-        writer.writerow(COLUMNS)
-    elif not content.endswith(b"\n"):
-        text.write("\n")  # whole, or it could not have been read; an editor left the end out
-    writer.writerow(
-        [
-            decision.decision_id,
-            decision.action.value,
-            decision.source_record_id,
-            decision.other_source_record_id,
-            decision.decided_by,
-            _written_time(decision.decided_at),
-            decision.reason,
-            decision.revokes,
-        ]
-    )
-    return text.getvalue().encode()
-
-
-def _write(file: IO[bytes], line: bytes) -> None:
-    """Write at the end in one piece; a full disk leaves the file as it was."""
-    size = file.seek(0, os.SEEK_END)
-    try:
-        rest = line
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    except OSError:
-        os.ftruncate(file.fileno(), size)
-        raise
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _written_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _shown(text: str) -> str:
-    """A value as it is quoted in a sentence, not longer than a line."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")

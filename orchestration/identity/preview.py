@@ -4,9 +4,6 @@ The working database is copied into a temporary folder and the identity layer is
 in full, from the files as they are now. Customers are compared by their records, not by their ids.
 """
 
-import fcntl
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +23,10 @@ from orchestration.identity.parameters import (
 )
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.release import ReleaseError, current_release
+from orchestration.scratch import ScratchError, scratch_copy
 from orchestration.settings import Settings
 from orchestration.sql import literal, rows
-from orchestration.transform.dbt import TransformError, build, parse, target_folder
+from orchestration.transform.dbt import TransformError, build, parse
 
 _LINKED = "('matched', 'same_evidence', 'decided_same')"
 _BITS = ("prior", *COMPARED, "frequency")
@@ -126,16 +124,12 @@ def preview(settings: Settings, *, parameters: Path | None = None, limit: int = 
     try:
         if parameters is not None:
             read_parameters(parameters)
-        with tempfile.TemporaryDirectory(prefix="warehouse-preview-") as folder:
-            copy = settings.model_copy(
-                update={"home": Path(folder), "decisions": settings.decisions}
-            )
-            _copy_home(settings, copy)
+        with scratch_copy(settings) as copy:
             gone, new = _prepare(settings, copy)
             _rebuild(copy, parameters)
             with _connected(copy, read_only=True) as connection:
                 return _compared(connection, new, gone, limit)
-    except (ParameterError, DecisionError, ReleaseError, TransformError) as error:
+    except (ParameterError, DecisionError, ReleaseError, ScratchError, TransformError) as error:
         raise PreviewError(str(error)) from error
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise PreviewError(
@@ -147,47 +141,6 @@ def preview(settings: Settings, *, parameters: Path | None = None, limit: int = 
 
 
 # --- the copy ------------------------------------------------------------------------------------
-
-
-def _copy_home(settings: Settings, copy: Settings) -> None:
-    """Copy the working database, and dbt's parse, while no run can write to them."""
-    database = settings.working_database
-    if not database.exists():
-        raise PreviewError(
-            f"Nothing has been built in {settings.home} yet, so there is nothing to compare with. "
-            "`make run` builds it."
-        )
-    needed, free = 3 * database.stat().st_size, shutil.disk_usage(copy.home).free
-    if free < needed:
-        raise PreviewError(
-            f"The preview works in {copy.home.parent} and needs about {needed // 2**20:,} MiB; "
-            f"{free // 2**20:,} MiB are free. TMPDIR names another folder."
-        )
-    with _no_run(settings):
-        for file in (database, database.with_name(f"{database.name}.wal")):
-            if file.exists():
-                shutil.copyfile(file, copy.home / file.name)
-        for name in ("manifest.json", "partial_parse.msgpack"):
-            if (target_folder(settings) / name).exists():
-                target_folder(copy).mkdir(exist_ok=True)
-                shutil.copyfile(target_folder(settings) / name, target_folder(copy) / name)
-
-
-@contextmanager
-def _no_run(settings: Settings) -> Iterator[None]:
-    """Keep runs out without a trace: a run writes its number into the lock, a preview does not."""
-    path = settings.home / "run.lock"
-    if not path.exists():
-        yield
-        return
-    with path.open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PreviewError(
-                f"A run is writing to {settings.home}; ask again when it has finished."
-            ) from None
-        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ The tables of the identity layer are state too: a build may add to what the last
 that is whole and nothing but records and decisions has changed since. `open_build` says so.
 """
 
+from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
 
@@ -57,12 +58,17 @@ _DECISION_COLUMNS = (
 _ROWS_PER_INSERT = 1000
 
 
-def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | None) -> None:
+def load_released_ids(
+    connection: duckdb.DuckDBPyConnection,
+    released: Path | None,
+    measures: Mapping[str, float] | None = None,
+) -> None:
     """Fill schema `state` with what the current release knows: its ids, and what it remembers.
 
     connection: the working database. released: its `warehouse.duckdb`, or None before the first
-    release, which leaves the tables empty. Web visitors are left out: they follow their account.
-    A release made before a mart existed remembers nothing of it.
+    release, which leaves the tables empty. measures: what its manifest says of itself. Web visitors
+    are left out: they follow their account. A release made before a mart existed remembers nothing
+    of it.
     """
     if released is not None:
         connection.execute(f"attach {literal(released)} as current_release (read_only)")
@@ -72,6 +78,13 @@ def load_released_ids(connection: duckdb.DuckDBPyConnection, released: Path | No
             connection.execute("create schema if not exists state")
             for table, columns in (_TABLES | _REMEMBERED).items():
                 connection.execute(f"create or replace table state.{table} ({columns})")
+            connection.execute(
+                "create or replace table state.released_measures (measure varchar, value double)"
+            )
+            for measure, value in (measures or {}).items():
+                connection.execute(
+                    f"insert into state.released_measures values ({literal(measure)}, {value!r})"
+                )
             if released is not None:
                 connection.execute(
                     "insert into state.customer_sources"

@@ -10,6 +10,12 @@ from orchestration.gates import void_gates
 from orchestration.identity.decisions import DecisionError
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
+from orchestration.landing.quarantine import (
+    QuarantineError,
+    follow_corrections,
+    journal_file,
+    read_corrections,
+)
 from orchestration.provenance import provenance
 from orchestration.release import (
     Release,
@@ -75,6 +81,7 @@ def landing(
                 )
             except LandingError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
+            _let_back_in(connection, warehouse)
             _load_ids(connection, release)
             _load_decisions(connection, settings)
             inputs = provenance(settings, connection)["inputs"]
@@ -129,10 +136,26 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
         ) from error
 
 
+def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Follow what people decided about rows that earlier gates set aside."""
+    try:
+        corrections = read_corrections(journal_file(warehouse.settings))
+    except QuarantineError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    now = datetime.now(UTC).replace(tzinfo=None)
+    readmitted, repaired = follow_corrections(connection, corrections, warehouse.record.run_id, now)
+    if readmitted or repaired:
+        log.info("quarantine: %d rows readmitted, %d repaired", readmitted, repaired)
+
+
 def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) -> None:
     """Without the released ids every customer would be a new one, so this must not be skipped."""
     try:
-        load_released_ids(connection, release.database if release else None)
+        load_released_ids(
+            connection,
+            release.database if release else None,
+            read_manifest(release).measures if release else None,
+        )
     except duckdb.Error as error:
         raise dg.Failure(
             description=(

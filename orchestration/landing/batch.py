@@ -20,6 +20,7 @@ from orchestration.landing.column_types import expectation, fits_sql
 from orchestration.landing.drift import Drift
 from orchestration.landing.feeds import ColumnType, Feed
 from orchestration.landing.listing import Format, LandedFile
+from orchestration.landing.quarantine import row_hash_sql
 from orchestration.landing.readers import DUCKDB_CSV_LINE_LIMIT, Columns, Scan, check_unchanged
 from orchestration.landing.records import LINE_LIMIT
 from orchestration.landing.sieve import (
@@ -149,14 +150,12 @@ def stage(
     texts = _texts(feed, first)
     number = str(first.number) if len(batch) == 1 else "parse_filename(filename, true)::bigint"
     names = [quoted(column.name) for column in feed.columns]
-    # Empty text is NULL and no text contains NUL, so the joined text tells rows apart.
-    joined = ", chr(0), ".join(names)
     query = f"""
         create temp table landing_stage as
         select
             file_number, {", ".join(names)},
             {_misfit_sql(feed, first.file.format)} as misfit,
-            md5_number(concat({joined})) as row_hash
+            {row_hash_sql(feed)} as row_hash
         from (
             select {number} as file_number, {", ".join(texts)}
             from {_reader_sql(first, is_many=len(batch) > 1)}
@@ -343,6 +342,13 @@ def insert_new_rows(
             "select stage.rowid as row_id, stage.file_number from landing_stage as stage"
             f" where stage.misfit is null"
             f" and stage.row_hash in (select _row_hash from {table})"
+        )
+    in_quarantine = f"raw.quarantine where feed = {literal(feed.name)}"
+    if _value(connection, f"select count(*) from {in_quarantine}"):
+        finders.append(
+            "select stage.rowid as row_id, stage.file_number from landing_stage as stage"
+            " where stage.misfit is null"
+            f" and stage.row_hash in (select _row_hash from {in_quarantine})"
         )
     if distinct != good:
         finders.append(

@@ -43,6 +43,8 @@ _FEWEST_VALUES = 5
 """With fewer values nothing is said about a column: three wrong dates are typing errors."""
 
 
+_SHARE = re.compile(r"0(\.\d+)?|1(\.0+)?")
+
 _GENERAL_WORDS = frozenset(
     ("address", "code", "date", "id", "name", "nr", "no", "number", "text", "time", "value")
 )
@@ -66,14 +68,22 @@ ALLOWED: dict[str, tuple[Action, ...]] = {
 }
 
 
+SHARE = "most_quarantined_share"
+
+
 @dataclass(frozen=True)
 class FeedPolicy:
-    """One row of the policy file: the action for each kind of drift."""
+    """One row of the policy file: the action for each kind of drift, and how many rows may go.
+
+    most_quarantined_share: 0 to 1 of the rows of a load; when rows that break a critical rule are
+    no more, they are set aside and the run goes on; with 0 the first one stops it.
+    """
 
     on_added_column: Action = Action.WARN
     on_removed_column: Action = Action.WARN
     on_renamed_column: Action = Action.STOP
     on_retyped_column: Action = Action.STOP
+    most_quarantined_share: float = 0.0
 
 
 class FeedPolicyError(LandingError):
@@ -94,7 +104,7 @@ def read_policies(feeds: Sequence[Feed], path: Path = POLICIES_FILE) -> dict[str
         ) from error
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
-    expected = ["feed", *ALLOWED]
+    expected = ["feed", *ALLOWED, SHARE]
     if sorted(header) != sorted(expected):
         raise FeedPolicyError(
             f"{path}, line 1: the columns are {', '.join(header) or 'none'};"
@@ -111,7 +121,7 @@ def read_policies(feeds: Sequence[Feed], path: Path = POLICIES_FILE) -> dict[str
             problems.append(f"{place}: {len(values)} values, the header has {len(header)}.")
             continue
         row = {name: value.strip() for name, value in zip(header, values, strict=True)}
-        name = row.pop("feed")
+        name, share = row.pop("feed"), row.pop(SHARE)
         if name not in names:
             close = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {close[0]}" if close else f"the feeds are {', '.join(names)}"
@@ -125,15 +135,22 @@ def read_policies(feeds: Sequence[Feed], path: Path = POLICIES_FILE) -> dict[str
                 for column, value in row.items()
                 if value not in ALLOWED[column]
             ]
+            if not _SHARE.fullmatch(share):
+                problems.append(
+                    f"{place}, {SHARE}: {share!r} is no share; write a number from 0 to 1, for"
+                    " example 0.01."
+                )
+                share = "0"
             policies[name] = FeedPolicy(
+                most_quarantined_share=float(share),
                 **{
                     column: Action(value) if value in ALLOWED[column] else Action.STOP
                     for column, value in row.items()
-                }
+                },
             )
     problems += [
         f"{path}: the feed {name} has no row; add one, for example"
-        f" {name},{','.join(getattr(FeedPolicy(), part.name) for part in fields(FeedPolicy))}."
+        f" {name},{','.join(str(getattr(FeedPolicy(), part.name)) for part in fields(FeedPolicy))}."
         for name in names
         if name not in policies and not any(f"{name!r}" in problem for problem in problems)
     ]

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import duckdb
 
 from orchestration.landing.feeds import FEEDS, Feed
+from orchestration.landing.quarantine import create_quarantine
 from orchestration.sql import quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
-    """Create schema `raw` with the table of every feed, the manifest and the rejects.
+    """Create schema `raw` with the table of every feed, the manifest, rejects and quarantine.
 
     Safe to repeat. A column that the contract gained is added to a table that exists.
     """
@@ -39,6 +40,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
         for name in ("read_columns", "accepted_columns", "drift", "contract"):
             connection.execute(f"alter table raw.files add column if not exists {name} varchar")
         connection.execute(_CREATE_REJECTS)
+        create_quarantine(connection)
 
 
 _CREATE_FILES = """

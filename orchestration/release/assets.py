@@ -49,12 +49,14 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                         allow_retries=False,
                     )
                 explained = provenance(settings, connection)
+                measures = _measures(connection)
             try:
                 published = publish(
                     settings,
                     gates=[asdict(gate) for gate in gates],
                     provenance=explained,
                     released_at=datetime.now(UTC),
+                    measures=measures,
                     progress=log.debug,
                 )
             except ReleaseError as error:
@@ -85,3 +87,14 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return release
+
+
+def _measures(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
+    """What this release says of itself, for the next one to be compared with."""
+    found = connection.execute(
+        "select measure, value from identity.int_identity_measured where value is not null"
+        " union all"
+        " select measure, value from intermediate.int_marts_measured where value is not null"
+        " order by measure"
+    ).fetchall()
+    return dict(found)

@@ -80,6 +80,7 @@ class Manifest(BaseModel):
     files: dict[str, File]
     gates: list[dict[str, object]]
     provenance: dict[str, object]
+    measures: dict[str, float] = {}  # what the next release is compared with
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,14 @@ def publish(
     gates: Sequence[Mapping[str, object]],
     provenance: Mapping[str, object],
     released_at: datetime,
+    measures: Mapping[str, float] | None = None,
     progress: Progress = lambda _: None,
 ) -> Release:
     """Make the candidate database the current release, and delete releases beyond the last N.
 
     gates: the outcome of every gate, provenance: code version, inputs and whatever else explains
-    the content; both go into the manifest as they are. released_at: with a time zone.
+    the content; both go into the manifest as they are. released_at: with a time zone. measures:
+    what the next release is compared with.
     Raises ReleaseError when the candidate cannot be published or the disk cannot take it; the
     current release is then untouched and nothing is left behind.
     """
@@ -141,6 +144,7 @@ def publish(
                 files=_seal_files(staging.path),
                 gates=[dict(gate) for gate in gates],
                 provenance=dict(provenance),
+                measures=dict(measures or {}),
             )
             staging.manifest.write_text(
                 manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8"

@@ -1,6 +1,6 @@
 """The dbt models as Dagster assets, one step per layer, so that a gate can stand between two."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dagster_dbt import (
 )
 
 from orchestration.gates import void_gates
+from orchestration.landing import Feed
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, parse, target_folder
@@ -70,6 +71,11 @@ def transform_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     _manifest(settings)
     written = target_folder(settings) / "manifest.json"
     return [_layer_assets(layer, written) for layer in LAYERS]
+
+
+def restage(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Build the staging tables of some feeds anew, within a run. Raises TransformError."""
+    build_layer(settings, _manifest(Settings()), "staging", [f"stg_{f.table}" for f in feeds])
 
 
 def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:

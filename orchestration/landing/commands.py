@@ -1,0 +1,103 @@
+"""Verbs of the `warehouse` command about rows that were set aside: quarantine."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from orchestration.console import console
+from orchestration.landing.quarantine import (
+    Action,
+    Correction,
+    QuarantineError,
+    correct,
+    entries,
+)
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_verbs(verbs: "Verbs") -> None:
+    """Register the verbs of the landing beside the others."""
+    quarantine = verbs.add_parser("quarantine", help="rows that were set aside: list, repair, ...")
+    actions = quarantine.add_subparsers(dest="quarantine", required=True)
+    listed = actions.add_parser("list", help="which rows are set aside, and why")
+    listed.set_defaults(action=_list)
+    show = actions.add_parser("show", help="print a row whole; it may be personal data")
+    show.add_argument("entry", metavar="ENTRY", help="for example q-3f9a01b2c4")
+    show.set_defaults(action=_show)
+    readmit = actions.add_parser("readmit", help="say that a row is right as it is")
+    repair = actions.add_parser("repair", help="say what the values of a row should be")
+    for verb, action in ((readmit, Action.READMIT), (repair, Action.REPAIR)):
+        verb.add_argument("entry", metavar="ENTRY", help="for example q-3f9a01b2c4")
+        verb.add_argument("--by", required=True, metavar="NAME", help="who answers for it")
+        verb.add_argument("--why", required=True, metavar="REASON", help="why it is right")
+        verb.set_defaults(action=_correct, decided=action)
+    repair.add_argument(
+        "changes", nargs="+", metavar="COLUMN=VALUE", help="an empty VALUE empties the column"
+    )
+
+
+def _list(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    try:
+        found = entries(settings)
+    except QuarantineError as error:
+        return _complain(error)
+    table = Table("entry", "feed", "record", "file", "check", "status", box=None)
+    names = ("entry_id", "feed", "record", "_source_file", "check_id", "status")
+    for entry in found:
+        table.add_row(*(escape(str(entry[name])) for name in names))
+    console.print(table)
+    waiting = sum(entry["status"] == "set aside" for entry in found)
+    console.print(
+        f"{waiting:,} rows are set aside. `warehouse quarantine show ENTRY` prints one, `repair` "
+        "and `readmit` let it back in."
+    )
+    return 0
+
+
+def _show(settings: Settings, options: argparse.Namespace) -> int:
+    try:
+        entry = next((e for e in entries(settings) if e["entry_id"] == options.entry), None)
+    except QuarantineError as error:
+        return _complain(error)
+    if entry is None:
+        return _complain(QuarantineError(f"There is no entry {options.entry!r}."))
+    for column, value in json.loads(str(entry["row_values"])).items():
+        console.print(f"{column}: {'' if value is None else value}", markup=False)
+    return 0
+
+
+def _correct(settings: Settings, options: argparse.Namespace) -> int:
+    changes: dict[str, str | None] = {}
+    for change in getattr(options, "changes", []):
+        column, equals, value = change.partition("=")
+        if not equals:
+            return _complain(QuarantineError(f"{change!r} is not COLUMN=VALUE."))
+        changes[column.strip()] = value or None
+    try:
+        correct(
+            settings,
+            Correction(
+                entry_id=options.entry,
+                action=options.decided,
+                changes=changes,
+                decided_by=options.by,
+                decided_at=datetime.now(UTC),
+                reason=options.why,
+            ),
+        )
+    except QuarantineError as error:
+        return _complain(error)
+    console.print(f"{options.entry}: `make run` lets it back in.", markup=False)
+    return 0
+
+
+def _complain(error: QuarantineError) -> int:
+    console.print(str(error), style="red", markup=False)
+    return 1
