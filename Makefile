@@ -126,6 +126,11 @@ bench-funnel: .venv/dev ## a funnel over a file: EVENTS= MAP= STEPS="placed comp
 events_file = $(if $(EVENTS),--events '$(EVENTS)') $(if $(MAP),--map '$(MAP)') \
     $(if $(TIME_FORMAT),--time-format '$(TIME_FORMAT)') $(if $(AS_OF),--as-of '$(AS_OF)')
 
+bench-files: .venv/dev ## bad files beside their clean twins: FOLDER= CLEAN=, FOLDER=<JSON suite>, or POLLUTE=1 (or a clean CSV)
+	@.venv/bin/python -m benchmarks.bench_files $(if $(FOLDER),--folder '$(FOLDER)') \
+	    $(if $(CLEAN),--clean '$(CLEAN)') $(if $(POLLUTE),--pollute $(if $(filter-out 1,$(POLLUTE)),'$(POLLUTE)')) \
+	    $(if $(ALL),--all)
+
 bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 (ORDERS= EVENTS= INCREMENT=0.01)
 	@.venv/bin/python -m benchmarks.bench_marts --customers '$(or $(CUSTOMERS),1000000)' \
 	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
@@ -165,4 +170,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-retention lock clean
+.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention lock clean

@@ -23,6 +23,20 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+EXAMPLE = Table(
+    ("item_id", "label", "unit_price", "bought_on", "stock", "comment"),
+    (
+        ("A-1", "Größe", "12.50", "2026-01-31", "1200", "plain, with a comma"),
+        ("A-2", "Mug", "1234.00", "2026-02-01", "3000", ""),
+        ("A-3", '5" pipe', "7.25", "2026-02-02", "14", "He said hello"),
+        ("A-4", "Ærø lamp", "999.99", "2026-02-03", "5400", "two\nlines"),
+        ("A-5", "", "0.99", "2026-02-04", "2", "café"),
+        ("A-6", "Box of O'Brien", "15000.00", "2026-02-05", "8100", "the end"),
+    ),
+)
+"""Small, with quotes, delimiters, line breaks, letters beyond ASCII, numbers, dates and gaps."""
+
+
 @dataclass(frozen=True)
 class Pollution:
     """A bad file and what it means. name: the file's name, which says what is bad about it."""
@@ -89,6 +103,7 @@ def pollutions(table: Table) -> Iterator[Pollution]:
 def _write(
     rows: Sequence[Sequence[str]],
     delimiter: str = ",",
+    *,
     newline: str = "\n",
     quoting: int = csv.QUOTE_MINIMAL,
     quote: str = '"',
@@ -527,7 +542,7 @@ def _ended(table: Table) -> Iterator[Pollution]:
     yield Pollution("ends_with_control_z.csv", _join(lines) + b"\x1a", plain)
     mixed = "".join(x + ("\r\n" if n % 2 else "\n") for n, x in enumerate(lines))
     yield Pollution("ends_mixed.csv", mixed.encode(), plain)
-    for at in (0, 2, len(lines) - 2):
+    for at in sorted({0, 2, len(lines) - 2}):
         text = "".join(x + ("\r" if n == at else "\n") for n, x in enumerate(lines))
         yield Pollution(f"ends_cr_behind_line{at + 1}.csv", text.encode(), plain)
         text = "".join(x + ("\n" if n == at else "\r") for n, x in enumerate(lines))

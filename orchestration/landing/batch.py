@@ -34,6 +34,8 @@ from orchestration.landing.sieve import (
 )
 from orchestration.sql import literal, quoted, rows
 
+_THOUSANDS = " *[-+]?[0-9]{1,3}([.][0-9]{3})+ *"
+
 PAGE = 20_000
 """Rejects that are held in memory at a time."""
 
@@ -199,6 +201,32 @@ def check_counts(connection: duckdb.DuckDBPyConnection, batch: list[Prepared]) -
             prepared.type_rejected_count = row["misfit_count"]
 
 
+def doubt_thousands(connection: duckdb.DuckDBPyConnection, feed: Feed, prepared: Prepared) -> None:
+    """Make a misfit of 1.234 where other values of the column in the file have a decimal comma."""
+    if not prepared.type_rejected_count or prepared.file.format is not Format.CSV:
+        return
+    for position, column in enumerate(feed.columns):
+        if column.type is not ColumnType.DECIMAL:
+            continue
+        name = quoted(column.name)
+        prepared.type_rejected_count += _value(
+            connection,
+            f"""
+            update landing_stage set misfit = {position}
+            where
+                file_number = $number and misfit is null
+                and regexp_full_match({name}, '{_THOUSANDS}')
+                and (
+                    select count(*) from landing_stage
+                    where
+                        file_number = $number and misfit = {position}
+                        and regexp_full_match({name}, ' *[-+]?[0-9.]*,[0-9]+ *')
+                ) > 0
+            """,
+            {"number": prepared.number},
+        )
+
+
 def misfit_columns(
     connection: duckdb.DuckDBPyConnection, feed: Feed, prepared: Prepared
 ) -> list[tuple[str, int, int]]:
@@ -257,6 +285,11 @@ def misfits(
                 reason = "the value has a NUL character, which no database text takes"
             elif not value.strip():
                 reason = f"{column.name} is empty; every row needs it"
+            elif column.type is ColumnType.DECIMAL and re.fullmatch(_THOUSANDS, value):
+                reason = (
+                    f"{value!r} may mean thousands, for other values of {column.name} in the file"
+                    " have a decimal comma; write numbers with a decimal point only"
+                )
             elif is_no_identifier(value, column.name):
                 reason = (
                     f"{excerpt(value)[:100]!r} names no record: the line is a total, a header, a"

@@ -182,6 +182,7 @@ def judge_columns(
     found: Scan,
     columns: Columns,
     policy: FeedPolicy,
+    *,
     before: frozenset[str] | None,
     known_values: Callable[[str], list[str]],
 ) -> Drift:

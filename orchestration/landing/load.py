@@ -26,6 +26,7 @@ from orchestration.landing.batch import (
     Prepared,
     RejectSpool,
     check_counts,
+    doubt_thousands,
     insert_new_rows,
     misfit_columns,
     misfits,
@@ -89,7 +90,8 @@ def land(
 
     A file that cannot be loaded is refused: it is in the report and in `raw.files`, nothing of it
     is in raw, and the other files load. A file that is still being written is left for the next
-    run. Raises LandingError when the landing as a whole or the policies cannot be read; errors of the machine (disk full, out of memory) are raised as they come.
+    run. Raises LandingError when the landing as a whole or the policies cannot be read; errors of
+    the machine (disk full, out of memory) are raised as they come.
     """
     started = time.perf_counter()
     if policies is None:
@@ -100,7 +102,9 @@ def land(
     if loaded_at.tzinfo is not None:
         loaded_at = loaded_at.astimezone(UTC).replace(tzinfo=None)
     with _spool_folder(connection) as spool:
-        run = _Run(connection, load_id, loaded_at, spool, policies, progress)
+        run = _Run(
+            connection, load_id, loaded_at, spool=spool, policies=policies, progress=progress
+        )
         run.outcomes, vanished = run.manifest.compare(listing.files)
         files = [
             file
@@ -133,6 +137,7 @@ class _Run:
         connection: duckdb.DuckDBPyConnection,
         load_id: str,
         loaded_at: datetime,
+        *,
         spool: Path,
         policies: Mapping[str, FeedPolicy],
         progress: Callable[[str], None],
@@ -226,7 +231,7 @@ class _Run:
             return [value for (value,) in found_values]
 
         policy = self.policies[file.feed.name]
-        return judge_columns(file, found, columns, policy, before, known_values)
+        return judge_columns(file, found, columns, policy, before=before, known_values=known_values)
 
     def _scan_parquet(self, file: LandedFile, found: Scan) -> None:
         """Read everything once, in a database of its own that writes nothing.
@@ -329,40 +334,14 @@ class _Run:
         try:
             self._load_batch(feed, batch)
         except DoubtError as doubt:
-            if len(batch) > 1:
-                # Mostly one file is to blame and DuckDB names it; the others stay together.
-                named = [one for one in batch if f"/{one.number}.{one.file.format}" in str(doubt)]
-                if len(named) == 1 and named[0].sieved is None:
-                    with self._settled(named[0].file, named[0].started):
-                        self._sieve(named[0])
-                    rest = [one for one in batch if one.file.name not in self.outcomes]
-                    self._load(feed, rest)
-                    return
-                for prepared in batch:
-                    self._load(feed, [prepared])
-                return
-            (prepared,) = batch
-            if prepared.sieved is None and prepared.file.format is not Format.PARQUET:
-                with self._settled(prepared.file, prepared.started):
-                    self._sieve(prepared)
-                    self._load(feed, batch)
-                return
-            seconds = prepared.seconds + time.perf_counter() - started
-            reason = f"it cannot be read ({_first_line(doubt)})"
-            self._refuse(prepared.file, reason, seconds)
+            self._read_exactly(feed, batch, doubt, started)
         except _RetypedError as retyped:
             seconds = retyped.prepared.seconds + time.perf_counter() - started
             self._refuse(retyped.prepared.file, str(retyped), seconds)
             if still := [one for one in batch if one is not retyped.prepared]:
                 self._load(feed, still)
         except RefusedError as error:
-            # One line of one file tells; read apart, each file answers for itself.
-            if len(batch) == 1:
-                with self._settled(batch[0].file, batch[0].started):
-                    raise error
-            else:
-                for prepared in batch:
-                    self._load(feed, [prepared])
+            self._blame(feed, batch, error)
         except GoneError:
             for prepared in batch:
                 with self._settled(prepared.file, prepared.started):
@@ -374,6 +353,41 @@ class _Run:
                 if prepared.file.name in self.outcomes:
                     self._discard(prepared)
 
+    def _blame(self, feed: Feed, batch: list[Prepared], error: RefusedError) -> None:
+        """Refuse the one file of a batch that a line of it speaks against."""
+        if len(batch) == 1:
+            with self._settled(batch[0].file, batch[0].started):
+                raise error
+        else:
+            for prepared in batch:
+                self._load(feed, [prepared])
+
+    def _read_exactly(
+        self, feed: Feed, batch: list[Prepared], doubt: DoubtError, started: float
+    ) -> None:
+        """Sieve the file that DuckDB reads in another way than it was counted."""
+        if len(batch) > 1:
+            # Mostly one file is to blame and DuckDB names it; the others stay together.
+            named = [one for one in batch if f"/{one.number}.{one.file.format}" in str(doubt)]
+            if len(named) == 1 and named[0].sieved is None:
+                with self._settled(named[0].file, named[0].started):
+                    self._sieve(named[0])
+                rest = [one for one in batch if one.file.name not in self.outcomes]
+                self._load(feed, rest)
+                return
+            for prepared in batch:
+                self._load(feed, [prepared])
+            return
+        (prepared,) = batch
+        if prepared.sieved is None and prepared.file.format is not Format.PARQUET:
+            with self._settled(prepared.file, prepared.started):
+                self._sieve(prepared)
+                self._load(feed, batch)
+            return
+        seconds = prepared.seconds + time.perf_counter() - started
+        reason = f"it cannot be read ({_first_line(doubt)})"
+        self._refuse(prepared.file, reason, seconds)
+
     def _load_batch(self, feed: Feed, batch: list[Prepared]) -> None:
         started = time.perf_counter()
         for prepared in batch:
@@ -384,6 +398,7 @@ class _Run:
                 check_unchanged(prepared.file)
             check_counts(self.connection, batch)
             for prepared in batch:
+                doubt_thousands(self.connection, feed, prepared)
                 self._judge_types(feed, prepared)
             with transaction(self.connection):
                 for prepared in batch:

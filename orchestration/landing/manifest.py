@@ -63,7 +63,7 @@ class Manifest:
             """
             select file_path, content_hash, size_bytes, modified_ns, status, line_count,
                 loaded_count, new_row_count, repeated_row_count, rejected_count, message,
-                is_present, extra_columns, accepted_columns, contract
+                is_present, extra_columns, accepted_columns, read_columns, contract
             from raw.files
             qualify row_number() over (
                 partition by file_path order by is_present desc, loaded_at desc, content_hash
@@ -121,7 +121,7 @@ class Manifest:
         return (file.feed.name, content_hash) in self._known_contents
 
     def forget(self, file: LandedFile, content_hash: str) -> None:
-        """Take out the rows and rejects of this version of a file, for it is read once more."""
+        """Take out rows, rejects and quarantine of a version of a file: it is read once more."""
         if file.name not in self._known_paths:
             return
         loads = self._connection.execute(
@@ -133,6 +133,11 @@ class Manifest:
                 f"delete from raw.{quoted(file.feed.table)}"
                 " where _source_file = $path and _load_id = $load_id",
                 {"path": file.name, "load_id": load_id},
+            )
+            self._connection.execute(
+                "delete from raw.quarantine where feed = $feed and _source_file = $path"
+                " and _load_id = $load_id",
+                {"feed": file.feed.name, "path": file.name, "load_id": load_id},
             )
             self._connection.execute(
                 "delete from raw.rejects where source_file = $path and content_hash = $hash",
@@ -213,8 +218,8 @@ class Manifest:
     ) -> None:
         """Write the manifest entries of these versions of files; their earlier ones are past.
 
-        entries: file, content hash, outcome, columns, drift. One statement for all: a statement per file
-        took 4 ms.
+        entries: file, content hash, outcome, columns, drift. One statement for all: a statement per
+        file took 4 ms.
         """
         lists: dict[str, list[Any]] = defaultdict(list)
         for file, content_hash, outcome, columns, drift in entries:

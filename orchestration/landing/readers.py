@@ -10,8 +10,8 @@ outside quotes. Quoting is RFC 4180, with blanks allowed around a quoted field, 
 inside an unquoted field being just characters (`37.8"N 17.9"W`); a single one there is an error,
 because it is the end of a quoted field that lost its beginning as often as it is an inch. A quote
 that is never closed, or whose closing quote is followed by other text, costs the line on which its
-record begins; reading goes on at the next line. A line of a JSONL file is one JSON object; a `.json`
-file may also be one array of objects. Empty lines and lines of blanks are not data.
+record begins; reading goes on at the next line. A line of a JSONL file is one JSON object; a
+`.json` file may also be one array of objects. Empty lines and lines of blanks are not data.
 """
 
 import codecs
@@ -445,7 +445,7 @@ def document_elements(content: bytes) -> Iterator[tuple[int, str]]:
         raise RefusedError(
             f"it is no JSON: {error.msg} in line {error.lineno}, column {error.colno}; deliver one"
             " object a line, or one valid JSON array of objects",
-            is_cut=error.pos >= len(text.rstrip()) - 1,
+            is_cut=error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip()) - 5,
         ) from error
     except RecursionError as error:
         raise RefusedError(

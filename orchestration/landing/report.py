@@ -19,8 +19,8 @@ class FileOutcome:
     """One file of the landing in this run.
 
     Counts are those of the file whenever it was read. is_read: whether this run read it.
-    message: one sentence when it was refused, is gone or was left. seconds: wall time, shared out by size
-    among files that were read together.
+    message: one sentence when it was refused, is gone or was left. seconds: wall time, shared out
+    by size among files that were read together.
     """
 
     path: str

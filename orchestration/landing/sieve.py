@@ -78,7 +78,7 @@ def sieve(file: LandedFile, found: Scan, clean: Path, reject: Callable[[Reject],
             stream = cast(BinaryIO, io.BufferedReader(CrAsLf(stream)))
         skip_bom(stream)
         if file.format is Format.CSV:
-            sieved = _sieve_csv(stream, file.feed, found, out, reject, encoding)
+            sieved = _sieve_csv(stream, found, _LineJudge(file.feed, found, encoding), out, reject)
         else:
             known = [
                 name for name in found.names if name.strip().lower() in contract_names(file.feed)
@@ -205,16 +205,14 @@ class _EncodingTally:
 
 def _sieve_csv(
     stream: BinaryIO,
-    feed: Feed,
     found: Scan,
+    judge: "_LineJudge",
     out: BinaryIO,
     reject: Callable[[Reject], None],
-    encoding: _EncodingTally,
 ) -> Sieved:
     sieved = Sieved()
     delimiter = found.delimiter.encode()
     width = len(found.names)
-    judge = _LineJudge(feed, found)
     records = csv_records(stream, found.delimiter, len(found.names))
     next(records)  # the header, which the scan has read
     out.write(delimiter.join(b"c%d" % position for position in range(width)) + LF)
@@ -222,13 +220,10 @@ def _sieve_csv(
     while (record := ahead) is not None:
         ahead = next(records, None)
         number = record.line_number
-        problem = record.problem or encoding.problem(number, record.text)
-        position = record.position
-        values: list[bytes] | None = None
-        if not problem:
-            if not record.is_proper:
-                values = record.fields(found.delimiter)
-            problem, position = judge.problem(record, values, ahead)
+        values = None
+        if not record.problem and not record.is_proper:
+            values = record.fields(found.delimiter)
+        problem, position = judge.problem(record, values, ahead)
         if problem:
             column = found.names[position] if position is not None and position < width else None
             reject(
@@ -262,8 +257,9 @@ def _sieve_csv(
 class _LineJudge:
     """Tells the records of a CSV file from lines that only look like records."""
 
-    def __init__(self, feed: Feed, found: Scan) -> None:
+    def __init__(self, feed: Feed, found: Scan, encoding: _EncodingTally) -> None:
         self._found = found
+        self._encoding = encoding
         self._width = len(found.names)
         self._mark = found.delimiter.encode()
         self._header = [name.lower() for name in found.names]
@@ -286,61 +282,82 @@ class _LineJudge:
         """Return why a record is none, or nothing, and the position of the column to blame.
 
         values: not known when the record is proper, so that those of the right width stay cheap.
-        Raises RefusedError when another table begins here.
+        ahead: the record after it. Raises RefusedError when another table begins here.
         """
-        if values is not None and len(values) != self._width:
-            return self._wrong_width(record, len(values)), None
-        self._record_count += 1
-        if record.text.startswith(CR):
-            return "a carriage return begins the line; end lines in LF or CR LF", 0
-        if self._is_several_lines(record):
-            return (
-                "a quoted value goes over lines that look like records; a quote is missing or one"
-                " too many",
-                None,
-            )
-        if found := self._nothing.search(record.text):
-            word = found[1]
-            known = values if values is not None else self._parsed(record)
-            if word in [value.strip() for value in known]:
-                position = [value.strip() for value in known].index(word)
-                return (
-                    f"{word.decode()} stands for nothing here; leave the value empty, or quote it"
-                    " if it is text",
-                    position,
-                )
-        if not record.text.isascii():
-            if record.text.startswith(codecs.BOM_UTF8):
-                return "a byte order mark begins the line: two files were put together", 0
-            if is_twice_encoded(record.text):
-                return (
-                    "its text is UTF-8 that was read as Latin-1 or Windows-1252 and encoded again"
-                    " (`Ã¼` for `ü`); export it anew",
-                    None,
-                )
+        problem = record.problem or self._encoding.problem(record.line_number, record.text)
+        if not problem and values is not None and len(values) != self._width:
+            problem = self._wrong_width(record, len(values))
+        if not problem:
+            self._record_count += 1
+            problem = self._bad_bytes(record)
+        if problem:
+            return problem, record.position
         has_rest = ahead is not None and self._mark not in ahead.text
         is_named = not _DIGIT.search(record.text)
-        if not (has_rest or is_named or self._is_wrapped_file or b'="' in record.text):
+        nothing = self._nothing.search(record.text)
+        if not (has_rest or is_named or nothing or self._is_wrapped_file or b'="' in record.text):
             return "", None  # nearly every record: what follows costs 10 µs
         if values is None:
             values = self._parsed(record)
         texts = [value.decode("utf-8").strip() for value in values]
-        if is_named and [text.lower() for text in texts] == self._header:
-            return "the line repeats the header", None
-        if is_named and _is_other_header(texts, self._header, self._types):
-            if self._record_count <= _MORE_HEADER_LINES:
-                return "the line looks like one more line of the header", None
-            _refuse_other_header(record.line_number, texts)
+        if is_named and (problem := self._header_problem(record, texts)):
+            return problem, None
         for position, value in enumerate(values):
-            if value.startswith(b'="') and value.endswith(b'"'):
-                return "the value is a spreadsheet formula; export values", position
+            if problem := self._bad_value(value, nothing[1] if nothing else b""):
+                return problem, position
         if self._is_wrapped_file and self._is_wrapped(texts):
-            for position, text in enumerate(texts):
-                if text[:1] == text[-1:] == "'" and "''" in text[1:-1]:
-                    return "the value is quoted with '; quote with \" (RFC 4180)", position
             self._wrapped_count += 1
             self._wrapped_line = self._wrapped_line or record.line_number
         return self._cut_short(record, values, ahead), self._width - 1
+
+    def _bad_bytes(self, record: Record) -> str:
+        if record.text.startswith(CR):
+            return "a carriage return begins the line; end lines in LF or CR LF"
+        if self._is_several_lines(record):
+            return (
+                "a quoted value goes over lines that look like records; a quote is missing or one"
+                " too many"
+            )
+        if record.text.isascii():
+            return ""
+        if record.text.startswith(codecs.BOM_UTF8):
+            return "a byte order mark begins the line: two files were put together"
+        if is_twice_encoded(record.text):
+            return (
+                "its text is UTF-8 that was read as Latin-1 or Windows-1252 and encoded again"
+                " (`Ã¼` for `ü`); export it anew"
+            )
+        return ""
+
+    def _header_problem(self, record: Record, texts: list[str]) -> str:
+        if [text.lower() for text in texts] == self._header:
+            return "the line repeats the header"
+        if _is_other_header(texts, self._header, self._types):
+            if self._record_count <= _MORE_HEADER_LINES:
+                return "the line looks like one more line of the header"
+            _refuse_other_header(record.line_number, texts)
+        return ""
+
+    def _bad_value(self, value: bytes, nothing: bytes) -> str:
+        text = value.strip()
+        if nothing and text == nothing:
+            return (
+                f"{nothing.decode()} stands for nothing here; leave the value empty, or quote it"
+                " if it is text"
+            )
+        if value.startswith(b'="') and value.endswith(b'"'):
+            return "the value is a spreadsheet formula; export values"
+        if self._is_wrapped_file and text[:1] == text[-1:] == b"'" and b"''" in text[1:-1]:
+            return "the value is quoted with '; quote with \" (RFC 4180)"
+        return ""
+
+    def strips(self, values: list[bytes]) -> bool:
+        """Tell whether the blank after each delimiter belongs to the delimiter."""
+        return (
+            self._found.has_blank_after_delimiter
+            and len(values) > 1
+            and all(value.startswith(b" ") for value in values[1:])
+        )
 
     def _is_several_lines(self, record: Record) -> bool:
         """Tell whether a line inside a quoted value would be a record by itself."""
@@ -360,17 +377,9 @@ class _LineJudge:
                 return True
         return first.count(self._mark) >= 2 * (self._width - 1)
 
-    def strips(self, values: list[bytes]) -> bool:
-        """Tell whether the blank after each delimiter belongs to the delimiter."""
-        return (
-            self._found.has_blank_after_delimiter
-            and len(values) > 1
-            and all(value.startswith(b" ") for value in values[1:])
-        )
-
     def finish(self) -> None:
         """Raise RefusedError when the values are quoted in a way that RFC 4180 does not know."""
-        if self._wrapped_count >= 3 and self._wrapped_count * 2 >= self._record_count:
+        if self._wrapped_count >= 2 and self._wrapped_count * 2 >= self._record_count:
             raise RefusedError(
                 f"its values are in quotation marks that are none in CSV ({self._wrapped_value} in"
                 f' line {self._wrapped_line}); quote with " (RFC 4180)'
@@ -394,7 +403,7 @@ class _LineJudge:
 
     def _is_wrapped(self, texts: list[str]) -> bool:
         for text in texts:
-            if len(text) > 1 and (text[0], text[-1]) in _WRAPPINGS:
+            if len(text) > 2 and (text[0], text[-1]) in _WRAPPINGS:
                 self._wrapped_value = self._wrapped_value or excerpt(text)[:40]
                 return True
         return False
