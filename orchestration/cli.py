@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from orchestration.run import RunRecord
 
+_UNTOUCHED = "Nothing was released; the last release is untouched."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 1 when nothing was released, or 2 for a wrong setting."""
@@ -101,14 +103,31 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
+    from orchestration.faults import fault_sentence  # noqa: PLC0415
+
+    try:
+        return _run_and_tell(settings, options, started)
+    except Exception as error:
+        # What Dagster's own storage, the lock or the record ran into; a bug stays a traceback.
+        if (sentence := fault_sentence(settings, error)) is None:
+            raise
+        console.print(f"\n[red bold]{_UNTOUCHED}[/]")
+        console.print(f"  {sentence}", style="red", markup=False)
+        return 1
+
+
+def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
     prepare_dagster(settings)
     _show_progress(started)
-    logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
+    log = logging.getLogger("warehouse")
+    log.info("start: Dagster, dbt and the models ...")
+    from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
     from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
 
     try:
         with only_one_run(settings):
-            pass
+            for sentence in put_away_damaged_events(settings.home / "dagster"):
+                log.warning(sentence)
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
@@ -190,7 +209,7 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
 
 def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
-    console.print("\n[red bold]Nothing was released; the last release is untouched.[/]")
+    console.print(f"\n[red bold]{_UNTOUCHED}[/]")
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
@@ -240,10 +259,13 @@ def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: A
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.release import ReleaseError, rollback  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
 
     try:
-        release = rollback(settings, options.to)
-    except ReleaseError as error:
+        # A run carries the ids of the release that was current when it began.
+        with only_one_run(settings):
+            release = rollback(settings, options.to)
+    except (ReleaseError, WarehouseBusyError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     console.print(f"Readers now see {release.id}: {release.path}")

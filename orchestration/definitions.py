@@ -73,7 +73,8 @@ def _landing_sensor() -> dg.SensorDefinition:
         except LandingError as error:
             return dg.SkipReason(str(error))
         newest = max((file.modified_ns for file in files), default=0) / 1e9
-        if time.time() - newest < _SETTLED_SECONDS:
+        # A stamp further in the future is that of a wrong clock, and would never have settled.
+        if abs(time.time() - newest) < _SETTLED_SECONDS:
             return dg.SkipReason("The newest file has not settled yet.")
         listing = "\n".join(f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files)
         fingerprint = hashlib.sha256(listing.encode()).hexdigest()

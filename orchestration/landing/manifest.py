@@ -24,8 +24,8 @@ _PAGE = 5_000
 class Manifest:
     """The manifest as one load reads and extends it; `raw.files` and `raw.rejects` must exist.
 
-    loaded_at: in UTC, without zone. `record` and `add_rejects` belong into the transaction that
-    inserts the rows; the other methods commit by themselves.
+    loaded_at: of what is entered from now on, in UTC, without zone. `record` and `add_rejects`
+    belong into the transaction that inserts the rows; the other methods commit by themselves.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Manifest:
     ) -> None:
         self._connection = connection
         self._load_id = load_id
-        self._loaded_at = loaded_at
+        self.loaded_at = loaded_at
         self._known_paths: set[str] = set()
         self._known_contents: set[tuple[str, str]] = set()
 
@@ -145,7 +145,7 @@ class Manifest:
                         "other": other,
                         "hash": content_hash,
                         "load_id": self._load_id,
-                        "loaded_at": self._loaded_at,
+                        "loaded_at": self.loaded_at,
                     },
                 )
         return outcome
@@ -203,7 +203,7 @@ class Manifest:
                 true as is_present
             from (select {values})
             """,
-            {**lists, "load_id": self._load_id, "loaded_at": self._loaded_at},
+            {**lists, "load_id": self._load_id, "loaded_at": self.loaded_at},
         )
 
     def add_rejects(self, file: LandedFile, content_hash: str, rejects: Iterable[Reject]) -> int:
@@ -229,7 +229,7 @@ class Manifest:
                     "values": [reject.value for reject in page],
                     "reasons": [reject.reason for reject in page],
                     "load_id": self._load_id,
-                    "loaded_at": self._loaded_at,
+                    "loaded_at": self.loaded_at,
                 },
             )
         return count
