@@ -8,6 +8,7 @@ server never opens a database and has no other thread, so a child begins with a 
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import resource
@@ -107,8 +108,7 @@ class RunServer:
             stderr=(self.folder / "server.txt").open("w"),
             text=True,
             cwd=PROJECT_ROOT,
-            # Great Expectations' bars would leave a thread behind.
-            env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "TQDM_DISABLE": "1"},
+            env=environment | {"PYTHONPATH": str(PROJECT_ROOT)},
         )
         # Popen has no type for pipes that are there.
         self._requests = cast("IO[str]", self._process.stdin)
@@ -185,6 +185,8 @@ def serve() -> None:
     # The protocol keeps standard output for itself; what the command prints goes where errors go.
     told = os.dup(1)
     os.dup2(2, 1)
+    # Great Expectations' progress bars would leave a thread behind.
+    importlib.import_module("tqdm").tqdm.monitor_interval = 0
     settings = Settings()
     _write_one_contact(settings.landing)
     # What a first run loads late (adapters, templates, scipy) is loaded now, and its files closed.
