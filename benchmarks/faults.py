@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,11 +203,13 @@ class Lab:
         return names
 
 
-def undisturbed(server: RunServer, landing: Path, folder: Path) -> "Reference":
-    """Take all days in peace; keep a copy of the installation after the first."""
+def undisturbed(
+    server: RunServer, landing: Path, folder: Path, days: Sequence[str] = DAYS
+) -> "Reference":
+    """Take the days in peace; keep a copy of the installation after the first."""
     lab = Lab.new(server, landing, folder / "reference")
     reference = Reference(folder / "after-first-day")
-    for day in DAYS:
+    for day in days:
         lab.deliver(day)
         if day == DAYS[1]:
             decide(lab)
@@ -308,13 +310,20 @@ def kill_runs(
 
 
 def take_day(
-    lab: Lab, day: str, reference: Reference, found: Found, *, dice: random.Random, kills: int
+    lab: Lab,
+    day: str,
+    reference: Reference,
+    found: Found,
+    *,
+    dice: random.Random,
+    kills: int,
+    kills_a_day: int = KILLS_A_DAY,
 ) -> None:
     """Kill some runs of a day, let one finish, and compare it with the reference."""
     lab.deliver(day)
     if day >= DAYS[1]:
         lab.settings.decisions.write_bytes(reference.decisions)
-    for _ in range(min(KILLS_A_DAY, kills - found.kills.total())):
+    for _ in range(min(kills_a_day, kills - found.kills.total())):
         aim = STAGES[found.kills.total() % len(STAGES)]
         child = lab.start("run")
         if child.wait_for(f" {aim} ...\n"):

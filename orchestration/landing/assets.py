@@ -1,5 +1,6 @@
 """The feeds as Dagster assets: one step reads every new or changed file of the landing."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +31,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
+from orchestration.sql import quoted
 from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
 
@@ -84,6 +86,7 @@ def landing(
                 manifest.as_of,
             )
         with _working_database(settings) as connection:
+            _sweep(connection)
             try:
                 arrivals = _arrivals(connection, settings)
                 report = land(
@@ -133,6 +136,8 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     So is a damaged candidate, which dbt opens in every stage.
     """
+    for spilled in settings.home.glob("*.duckdb.tmp"):
+        shutil.rmtree(spilled)  # what queries of a killed run had no memory for
     try:
         if settings.candidate_database.exists():
             duckdb.connect(str(settings.candidate_database), read_only=True).close()
@@ -148,6 +153,17 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
             or f"The databases in {settings.home} cannot be opened: {error}.",
             allow_retries=False,
         ) from error
+
+
+def _sweep(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what a killed dbt left: tables under way, and those that were to be replaced."""
+    left = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where database_name = current_database()"
+        " and regexp_matches(table_name, '__dbt_(backup|tmp)')"
+    ).fetchall()
+    for schema, table in left:
+        connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
