@@ -39,6 +39,12 @@ _SIGNS: tuple[tuple[tuple[str, ...], tuple[int, ...], str], ...] = (
         "WAREHOUSE_KEEP_RELEASES, then run again.",
     ),
     (
+        ("disk I/O error",),  # SQLite, of a file that may not grow as of a disk that is broken
+        (errno.EIO,),
+        "The disk that holds {home} is full or broken: {reason}. Free some space, or look at the "
+        "machine's log, then run again.",
+    ),
+    (
         (
             "Read-only file system",
             "Permission denied",

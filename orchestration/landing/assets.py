@@ -273,7 +273,8 @@ def _keep(warehouse: Warehouse, release: Release) -> None:
         verify_release(release)
     except ReleaseError as error:
         raise dg.Failure(
-            description=f"{error} Publish it anew with `make run REBUILD=1`.", allow_retries=False
+            description=f"{error} Or publish it anew with `make run REBUILD=1`.",
+            allow_retries=False,
         ) from error
     manifest = read_manifest(release)
     warehouse.record.outcome = "unchanged"
