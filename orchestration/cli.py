@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from orchestration.run import RunRecord
 
-_UNTOUCHED = "Nothing was released; the last release is untouched."
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 1 when nothing was released, or 2 for a wrong setting."""
@@ -78,7 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             markup=False,
         )
         return 2
-    return action(settings, options)
+    try:
+        return action(settings, options)
+    except Exception as error:
+        from orchestration.faults import fault_sentence  # noqa: PLC0415 - 0.1 s for DuckDB
+
+        if (sentence := fault_sentence(settings, error)) is None:
+            raise  # a bug
+        console.print(f"  {sentence}", style="red", markup=False)
+        return 1
 
 
 def prepare_dagster(settings: Settings) -> None:
@@ -103,17 +109,13 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
-    from orchestration.faults import fault_sentence  # noqa: PLC0415
-
+    before = _linked(settings)
     try:
         return _run_and_tell(settings, options, started)
-    except Exception as error:
-        # What Dagster's own storage, the lock or the record ran into; a bug stays a traceback.
-        if (sentence := fault_sentence(settings, error)) is None:
-            raise
-        console.print(f"\n[red bold]{_UNTOUCHED}[/]")
-        console.print(f"  {sentence}", style="red", markup=False)
-        return 1
+    except Exception:
+        # Dagster's own storage, the lock or the record ran into something: `main` says into what.
+        _say_what_stands(settings, before)
+        raise
 
 
 def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
@@ -131,13 +133,31 @@ def _run_and_tell(settings: Settings, options: argparse.Namespace, started: floa
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
+    before = _linked(settings)
     result = _execute(settings, rebuild=options.rebuild)
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
     if result.success and record.outcome != "stopped":
         return 0
+    _say_what_stands(settings, before)
     _show_failures(result, record)
     return 1
+
+
+def _linked(settings: Settings) -> str | None:
+    """Where `current` points to."""
+    return str(settings.current.readlink()) if settings.current.is_symlink() else None
+
+
+def _say_what_stands(settings: Settings, before: str | None) -> None:
+    """A run can fail after its release, when not even its record can be written."""
+    after = _linked(settings)
+    stands = (
+        "Nothing was released; the last release is untouched."
+        if after == before
+        else f"Released, {after} is current; but the run failed after that."
+    )
+    console.print(f"\n[red bold]{stands}[/]")
 
 
 def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
@@ -209,7 +229,6 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
 
 def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
-    console.print(f"\n[red bold]{_UNTOUCHED}[/]")
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
