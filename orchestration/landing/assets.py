@@ -107,6 +107,8 @@ def landing(
                 manifest is not None
                 and not report.refused
                 and not warehouse.rebuild
+                # made anew: what explains and previews the customers has to be built again too
+                and not arrivals
                 and manifest.provenance.get("inputs") == inputs
             )
             if not unchanged:

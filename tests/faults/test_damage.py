@@ -1,6 +1,7 @@
 """What is damaged is found by reading it and put away; what is whole is never touched."""
 
 import random
+import shutil
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from orchestration.landing.arrivals import (
 )
 from orchestration.landing.listing import list_landing
 from orchestration.settings import Settings
+from orchestration.transform.dbt import parse, target_folder
 
 HEADER = "customer_id,email,updated_at\n"
 MONDAY = datetime.fromisoformat("2026-03-02T06:00:00")
@@ -173,6 +175,21 @@ def test_a_file_written_whole_is_the_old_one_or_the_new_one(tmp_path: Path) -> N
     write_whole(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
     assert path.read_text() == "new"
+
+
+# --- dbt's memory -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"\xc1 no msgpack", None])
+def test_what_dbt_remembers_of_the_project_may_be_damaged(
+    settings: Settings, parsed_project: Path, content: bytes | None
+) -> None:
+    shutil.copytree(parsed_project, target_folder(settings))
+    remembered = target_folder(settings) / "partial_parse.msgpack"
+    half = remembered.read_bytes()[: remembered.stat().st_size // 2]
+    remembered.write_bytes(half if content is None else content)
+    assert len(parse(settings).nodes) > 100
+    assert remembered.stat().st_size > len(half)
 
 
 # --- Dagster's history ---------------------------------------------------------------------------

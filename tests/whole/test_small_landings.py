@@ -93,7 +93,7 @@ def test_a_working_database_that_is_none_is_put_away_and_made_anew(
     before = installation.customers()
     damaged = installation.settings.working_database
     damaged.write_bytes(b"not a database" * 1000)
-    outcome = installation.run("--rebuild")
+    outcome = installation.run()
     assert "The working database is damaged" in outcome.output
     assert damaged.with_name("work.duckdb.damaged").read_bytes() == b"not a database" * 1000
     assert installation.customers() == before
