@@ -136,6 +136,9 @@ bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 
 	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
 	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(KEEP),--keep)
 
+bench-faults: .venv/dev ## kill N=100 runs in every stage while readers read, then every other fault
+	@.venv/bin/python -m benchmarks.faults --kills $(or $(N),100)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -170,4 +173,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention lock clean
+.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults lock clean

@@ -82,7 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             markup=False,
         )
         return 2
-    return action(settings, options)
+    try:
+        return action(settings, options)
+    except Exception as error:
+        from orchestration.faults import fault_sentence  # noqa: PLC0415 - 0.1 s for DuckDB
+
+        if (sentence := fault_sentence(settings, error)) is None:
+            raise  # a bug
+        console.print(f"  {sentence}", style="red", markup=False)
+        return 1
 
 
 def prepare_dagster(settings: Settings) -> None:
@@ -107,19 +115,33 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
+    before = _linked(settings)
+    try:
+        return _run_and_tell(settings, options, started)
+    except Exception:
+        # Dagster's own storage, the lock or the record ran into something: `main` says into what.
+        _say_what_stands(settings, before)
+        raise
+
+
+def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
     prepare_dagster(settings)
     _show_progress(started)
-    logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
+    log = logging.getLogger("warehouse")
+    log.info("start: Dagster, dbt and the models ...")
+    from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
     from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
 
     try:
         with only_one_run(settings):
-            pass
+            for sentence in put_away_damaged_events(settings.home / "dagster"):
+                log.warning(sentence)
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     from orchestration.transform.dbt import TransformError  # noqa: PLC0415 - dbt
 
+    before = _linked(settings)
     try:
         result = _execute(settings, rebuild=options.rebuild)
     except TransformError as error:  # the project cannot even be parsed
@@ -129,8 +151,25 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     _show_summary(record, time.perf_counter() - started)
     if result.success and record.outcome != "stopped":
         return 0
+    _say_what_stands(settings, before)
     _show_failures(result, record)
     return 1
+
+
+def _linked(settings: Settings) -> str | None:
+    """Where `current` points to."""
+    return str(settings.current.readlink()) if settings.current.is_symlink() else None
+
+
+def _say_what_stands(settings: Settings, before: str | None) -> None:
+    """A run can fail after its release, when not even its record can be written."""
+    after = _linked(settings)
+    stands = (
+        "Nothing was released; the last release is untouched."
+        if after == before
+        else f"Released, {after} is current; but the run failed after that."
+    )
+    console.print(f"\n[red bold]{stands}[/]")
 
 
 def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
@@ -222,7 +261,6 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
 
 def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
-    console.print("\n[red bold]Nothing was released; the last release is untouched.[/]")
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
@@ -272,10 +310,13 @@ def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: A
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.release import ReleaseError, rollback  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
 
     try:
-        release = rollback(settings, options.to)
-    except ReleaseError as error:
+        # A run carries the ids of the release that was current when it began.
+        with only_one_run(settings):
+            release = rollback(settings, options.to)
+    except (ReleaseError, WarehouseBusyError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     console.print(f"Readers now see {release.id}: {release.path}")

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
+from orchestration.faults import told, write_whole
 from orchestration.settings import Settings
 
 log = logging.getLogger("warehouse")
@@ -71,9 +72,7 @@ class RunRecord:
         """Replace the file in one step and drop the oldest records beyond the last hundred."""
         path = self.path(settings, self.run_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(asdict(self), indent=1))
         records = sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)
         for old in records[:-_RECORDS_KEPT]:
             old.unlink(missing_ok=True)
@@ -117,7 +116,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         _forget_peak_memory()
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            yield
+            with told(self._settings, _stop):
+                yield
         finally:
             stage = Stage(
                 name=name,
@@ -126,7 +126,12 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 peak_mib=_peak_memory_mib(),
             )
             self._record.stages.append(stage)
-            self._record.save(self._settings)
+            with told(self._settings, _stop):
+                self._record.save(self._settings)
+
+
+def _stop(sentence: str) -> dg.Failure:
+    return dg.Failure(description=sentence, allow_retries=False)
 
 
 @contextmanager

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         return self.home / "work.duckdb"
 
     @property
+    def arrivals(self) -> Path:
+        """When which file landed: the order in which a lost working database is made again."""
+        return self.home / "arrivals.csv"
+
+    @property
     def candidate_database(self) -> Path:
         """The marts of the run under way; copied into the release when the gates have passed."""
         return self.home / "release_candidate.duckdb"

@@ -9,8 +9,9 @@ import duckdb
 
 from orchestration.gates import LAYERS, gate_records
 from orchestration.provenance import provenance
-from orchestration.release import ReleaseError, publish, read_manifest
+from orchestration.release import ReleaseError, current_release, publish, read_manifest
 from orchestration.run import Warehouse, log
+from orchestration.settings import Settings
 
 RELEASE_KEY = dg.AssetKey(["release", "current"])
 
@@ -51,11 +52,13 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 explained = provenance(settings, connection)
                 measures = _measures(connection)
             try:
+                now = datetime.now(UTC)
+                _tell_of_clock(settings, now)
                 published = publish(
                     settings,
                     gates=[asdict(gate) for gate in gates],
                     provenance=explained,
-                    released_at=datetime.now(UTC),
+                    released_at=now,
                     measures=measures,
                     progress=log.debug,
                 )
@@ -98,3 +101,17 @@ def _measures(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
         " order by measure"
     ).fetchall()
     return dict(found)
+
+
+def _tell_of_clock(settings: Settings, now: datetime) -> None:
+    current = current_release(settings)
+    if current is None:
+        return
+    last = read_manifest(current).released_at
+    if now < last:
+        log.warning(
+            "The clock says %s, but the current release was made at %s: it went backwards. The "
+            "new release follows the others all the same; set the clock right.",
+            f"{now:%Y-%m-%d %H:%M:%S}",
+            f"{last:%Y-%m-%d %H:%M:%S}",
+        )

@@ -207,9 +207,14 @@ def current_release(settings: Settings) -> Release | None:
     if linked is None:
         return None
     if linked not in _ids(settings):
+        remedy = (
+            f"Bring it back, or roll back to another one. {_known(settings)}"
+            if _ids(settings)
+            else "Bring it back from a backup: there is no other release to roll back to, and "
+            "without any every customer gets a new id. To accept that, remove the link."
+        )
         raise ReleaseError(
-            f"{settings.current} points to release {linked}, which is gone. Publish again, or roll "
-            f"back to another one. {_known(settings)}"
+            f"{settings.current} points to release {linked}, which is gone. {remedy}"
         )
     return Release(linked, settings.releases / linked)
 
@@ -500,7 +505,8 @@ def _known(settings: Settings) -> str:
 
 def _damaged(release: Release, what: str) -> ReleaseError:
     return ReleaseError(
-        f"Release {release.id} is damaged: {what}. Publish again, or roll back to another release."
+        f"Release {release.id} is damaged: {what}. Roll back to another release, or bring its "
+        "folder back from a backup."
     )
 
 

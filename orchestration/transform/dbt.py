@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.faults import remove_database
 from orchestration.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def build(
     """
     if layer == "marts" and not only and not increment:
         # Written from empty: a file that is copied as it stands holds no freed blocks.
-        settings.candidate_database.unlink(missing_ok=True)
+        remove_database(settings.candidate_database)
     selection = list(only) or LAYERS[layer].split()
     command = ["build", "--no-write-json", "--select", *selection]
     command += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]

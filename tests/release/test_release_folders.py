@@ -375,7 +375,7 @@ def test_a_link_to_a_deleted_release_is_explained_and_healed_by_the_next_publish
     kept = release(mart(1))
     shutil.rmtree(release(mart(2)).path)
     with pytest.raises(
-        ReleaseError, match=f"which is gone. Publish again.* These exist: {kept.id}"
+        ReleaseError, match=f"which is gone. Bring it back.* These exist: {kept.id}"
     ):
         current_release(settings)
 
