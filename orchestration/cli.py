@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev, identity's verbs, segments."""
+"""The `warehouse` command: run, rejects, releases, dev, the verbs of identity and operations."""
 
 import argparse
 import logging
@@ -14,13 +14,14 @@ from rich.table import Table
 
 from orchestration.console import console
 from orchestration.identity.commands import add_verbs
+from orchestration.operations.commands import add_operations
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
-    from orchestration.run import RunRecord
+    from orchestration.operations.ledger import RunRecord
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
     metrics.set_defaults(action=_metrics)
     add_verbs(verbs)
+    add_operations(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
@@ -102,9 +104,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     prepare_dagster(settings)
-    _show_progress(started)
+    show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
-    from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
 
     try:
         with only_one_run(settings):
@@ -112,34 +115,41 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
-    result = _execute(settings, rebuild=options.rebuild)
+    result = execute_job(settings, rebuild=options.rebuild)
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
-    if result.success and record.outcome != "stopped":
+    if result.success and record.outcome in GOOD_OUTCOMES:
         return 0
-    _show_failures(result, record)
+    show_failures(result, record)
     return 1
 
 
-def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
+def execute_job(
+    settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
+) -> "ExecuteInProcessResult":
+    """Run the whole job in this process, as of the settings' day; call `prepare_dagster` before."""
     import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
 
     from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415
 
     job = build_definitions(settings).resolve_job_def(JOB_NAME)
+    asked = {"rebuild": rebuild, "as_of": settings.as_of.isoformat()}
     with dg.DagsterInstance.get() as instance:
         return job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            tags={"warehouse/started_by": started_by},
             run_config={
-                "resources": {"warehouse": {"config": {"rebuild": rebuild}}},
+                "resources": {"warehouse": {"config": asked}},
                 # Progress goes through the `warehouse` logger; Dagster's events go to its storage.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
 
 
-def _show_progress(started: float) -> None:
+def show_progress(started: float) -> None:
+    """Print what the rooms say, with the seconds since `started` (`time.perf_counter`)."""
+
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             style = "yellow" if record.levelno >= logging.WARNING else ""
@@ -188,10 +198,12 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
     console.print(table)
 
 
-def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
+def show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
     console.print("\n[red bold]Nothing was released; the last release is untouched.[/]")
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
+    if record.reason.startswith("timeout"):
+        failures.append(record.reason)
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
     for event in result.all_events:

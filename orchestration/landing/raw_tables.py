@@ -5,14 +5,17 @@ from collections.abc import Sequence
 import duckdb
 
 from orchestration.landing.feeds import FEEDS, Feed
+from orchestration.operations.migrations import migrate
 from orchestration.sql import quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
     """Create schema `raw` with the table of every feed, the manifest and the rejects.
 
-    Safe to repeat. A column that the contract gained is added to a table that exists.
+    Safe to repeat. What an older version of the code has stored is brought up to this one first,
+    and a column that the contract gained is added to a table that exists.
     """
+    migrate(connection)
     with transaction(connection):
         connection.execute("create schema if not exists raw")
         known = set(
