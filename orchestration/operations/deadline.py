@@ -8,6 +8,7 @@ Python model) is ended with the process: every stage may be killed at any instan
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType, TracebackType
@@ -62,12 +63,14 @@ class Deadline:
         if self._over.wait(self.after.total_seconds()):
             return
         self.passed = True
-        if self._is_main:
+        ends = time.monotonic() + self._grace.total_seconds()
+        while time.monotonic() < ends:
+            # again and again: the first signal may have come just before a stage began
             main = threading.main_thread().ident
-            if main is not None:
+            if self._is_main and main is not None:
                 signal.pthread_kill(main, signal.SIGALRM)
-        if self._over.wait(self._grace.total_seconds()):
-            return
+            if self._over.wait(1.0):
+                return
         self._on_hang()
         os._exit(1)
 

@@ -347,9 +347,9 @@ def _reference(settings: Settings) -> _Found:  # noqa: ARG001
             yield Level.ERROR, f"{path.name} cannot be read ({error})", "Restore it."
             continue
         wrong = [i for i, line in enumerate(lines, 1) if line and len(line) != len(lines[0])]
-        if len(lines) < 2 or wrong:
+        if not lines or wrong:
             fine = False
-            where = f" line {wrong[0]} has another number of fields" if wrong else " is empty"
+            where = f":{wrong[0]} has another number of fields" if wrong else " has no header"
             yield Level.ERROR, f"{path.name}{where}", "Correct it, or restore it."
     try:
         read_parameters(REFERENCE)
