@@ -23,7 +23,7 @@ SET_ASIDE_KEPT = 1
 # dbt's own log: it grows by every invocation, and nothing reads it after the run.
 DBT_LOG_BYTES = 10 << 20
 
-_SET_ASIDE = re.compile(r"(work|release_candidate)\.duckdb\.(?!wal$|tmp$).+")
+_SET_ASIDE = re.compile(r"(work|release_candidate)\.duckdb\.(?!wal$|tmp$).+|dagster\.damaged.*")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ RULES = (
         "while their file is in the landing, and {keep_rejects_days} days from when it was read",
         "WAREHOUSE_KEEP_REJECTS_DAYS",
     ),
-    Rule("databases set aside", "*.duckdb.*", "the newest of each", None),
+    Rule("databases set aside", "*.duckdb.*, dagster.damaged", "the newest of each", None),
     Rule("dbt's log", "dbt/dbt.log", "10 MiB", None),
     Rule("temporary files of DuckDB", "*.duckdb.tmp", "none after a run", None),
 )

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +97,9 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> House:
     """An installation with one file in its landing."""
     installation = Installation(tmp_path / "landing", tmp_path / "home")
     installation.write("crm/contacts", "a.csv", [{"contact_id": "1", "email": "a@x.test"}])
     installation.home.mkdir()
-    yield House(installation)
+    return House(installation)

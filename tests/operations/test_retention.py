@@ -92,7 +92,9 @@ def test_rejects_of_files_that_are_gone_are_forgotten_and_come_back_with_their_f
         (landing / "old_and_gone.csv").write_text(content)
         load(house, connection)
         assert rejected() == ["old_and_gone.csv", "old_and_there.csv", "young_and_gone.csv"]
-        assert connection.execute("select count(*) from raw.crm__contacts").fetchone() == rows_before
+        assert (
+            connection.execute("select count(*) from raw.crm__contacts").fetchone() == rows_before
+        )
         (unbalanced,) = connection.execute(
             "select count(*) from raw.files where loaded_count + rejected_count <> line_count"
             " or loaded_count <> new_row_count + repeated_row_count"
