@@ -19,7 +19,7 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from dagster import ExecuteInProcessResult, JobDefinition
 
     from orchestration.operations.ledger import RunRecord
 
@@ -115,7 +115,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
-    result = execute_job(settings, rebuild=options.rebuild)
+    result = execute_job(build_job(settings), settings, rebuild=options.rebuild)
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
     if result.success and record.outcome in GOOD_OUTCOMES:
@@ -124,15 +124,19 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     return 1
 
 
+def build_job(settings: Settings) -> "JobDefinition":
+    """Return the whole job; the same one serves for any as-of day."""
+    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415 - 3 s
+
+    return build_definitions(settings).resolve_job_def(JOB_NAME)
+
+
 def execute_job(
-    settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
+    job: "JobDefinition", settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
 ) -> "ExecuteInProcessResult":
-    """Run the whole job in this process, as of the settings' day; call `prepare_dagster` before."""
+    """Run the job in this process, as of the settings' day; call `prepare_dagster` before."""
     import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
 
-    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415
-
-    job = build_definitions(settings).resolve_job_def(JOB_NAME)
     asked = {"rebuild": rebuild, "as_of": settings.as_of.isoformat()}
     with dg.DagsterInstance.get() as instance:
         return job.execute_in_process(

@@ -242,6 +242,7 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
 
 def _backfill(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.cli import (  # noqa: PLC0415 - it imports this module
+        build_job,
         execute_job,
         prepare_dagster,
         show_failures,
@@ -260,6 +261,7 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
         console.print(str(error), style="red", markup=False)
         return 1
     prepare_dagster(settings)
+    job = build_job(settings)
     for number, day in enumerate(days, 1):
         place = f"day {number} of {len(days)}, {day.as_of}"
         if day.is_done:
@@ -269,7 +271,7 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
         started = time.perf_counter()
         show_progress(started)
         at = settings.model_copy(update={"as_of": day.as_of})
-        result = execute_job(at, started_by="backfill")
+        result = execute_job(job, at, started_by="backfill")
         record = RunRecord.open(at, result.run_id)
         if not result.success or record.outcome not in GOOD_OUTCOMES:
             show_failures(result, record)

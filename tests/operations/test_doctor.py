@@ -1,8 +1,10 @@
 """`warehouse doctor`: each thing that would stop a run is found, with what to do about it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -81,9 +83,7 @@ def break_network(house: House, patch: pytest.MonkeyPatch) -> None:
 
 
 def break_disk(house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        doctor.shutil, "disk_usage", lambda path: doctor.shutil._ntuple_diskusage(9, 9, 1)
-    )
+    patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=9, used=8, free=1))
 
 
 @pytest.mark.parametrize(
