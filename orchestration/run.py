@@ -136,13 +136,13 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         except BaseException as error:
             self._deadline.interruptible = False
             if self._deadline.passed and not isinstance(error, dg.Failure):
-                error = self._timed_out(name)
+                raise self._timed_out(name) from error
             if may_retry and _passes(error) and self._try_again(name, error):
                 raise dg.RetryRequested(
                     max_retries=_ATTEMPTS - 1, seconds_to_wait=_PAUSE_SECONDS
                 ) from error
             self._failures[name] = _what_went_wrong(error)
-            raise error from error.__cause__
+            raise
         finally:
             stage.seconds = round(time.perf_counter() - wall, 3)
             stage.cpu_seconds = round(time.process_time() - cpu, 3)

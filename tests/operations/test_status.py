@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from orchestration.landing import land
+from orchestration.operations.freshness import feed_freshness
 from orchestration.operations.ledger import FeedFreshness, Outcome, RunRecord, Stage
 from orchestration.release import publish
 from orchestration.settings import PROJECT_ROOT
@@ -166,3 +167,32 @@ def test_who_asks_waits_for_no_slow_import(house: House, verb: str) -> None:
         check=True,
     )
     assert finished.stdout.splitlines()[-1] == "[]"
+
+
+def test_freshness_reads_what_is_new_and_ignores_times_to_come(house: House) -> None:
+    with duckdb.connect() as connection:
+
+        def load(number: int, *times: str) -> FeedFreshness:
+            house.installation.write(
+                "crm/contacts",
+                f"{number}.csv",
+                [{"contact_id": f"{number}-{at}", "updated_at": at} for at in times],
+            )
+            report = land(
+                connection,
+                house.installation.landing,
+                load_id=str(number),
+                loaded_at=datetime.now(UTC),
+            )
+            feeds = feed_freshness(connection, house.settings, report)
+            assert list(feeds) == ["crm/contacts"]
+            recorded(house, feeds=feeds)
+            return feeds["crm/contacts"]
+
+        first = load(1, "2026-05-01T10:00:00+02:00", "2999-01-01T00:00:00Z")
+        assert first.newest_record == datetime(2026, 5, 1, 8, tzinfo=UTC)
+        assert first.rows == 3
+        assert first.newest_file is not None
+        assert load(2, "2026-05-02T00:00:00Z").newest_record == datetime(2026, 5, 2, tzinfo=UTC)
+        # an older record that comes late does not make the feed older
+        assert load(3, "2026-01-01T00:00:00Z").newest_record == datetime(2026, 5, 2, tzinfo=UTC)
