@@ -44,6 +44,15 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
+status: .venv/run ## release, runs, feeds, gates and disk at one glance
+	@$(WAREHOUSE) status
+
+doctor: .venv/run ## check the installation and say what to fix
+	@$(WAREHOUSE) doctor
+
+backfill: .venv/run ## release each day of a range, in order: FROM=2026-06-01 TO=2026-06-30
+	@$(WAREHOUSE) backfill --from '$(FROM)' --to '$(TO)'
+
 segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
 	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
 
@@ -173,4 +182,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults lock clean

@@ -28,9 +28,9 @@ from xml.etree import ElementTree as ET
 import duckdb
 
 from benchmarks.forking import Child, Limits, RunServer
+from orchestration.operations.ledger import RunRecord
 from orchestration.release import Release, read_manifest
 from orchestration.release.content import read_tables
-from orchestration.run import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sql import literal, quoted
 

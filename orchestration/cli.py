@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev, identity's verbs, segments."""
+"""The `warehouse` command: run, rejects, releases, dev, the verbs of identity and operations."""
 
 import argparse
 import logging
@@ -16,13 +16,14 @@ from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
+from orchestration.operations.commands import add_operations
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from dagster import ExecuteInProcessResult, JobDefinition
 
-    from orchestration.run import RunRecord
+    from orchestration.operations.ledger import RunRecord
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_landing_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
+    add_operations(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
@@ -126,16 +128,16 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
 def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
     prepare_dagster(settings)
-    _show_progress(started)
-    log = logging.getLogger("warehouse")
-    log.info("start: Dagster, dbt and the models ...")
+    show_progress(started)
+    logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
     from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
-    from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
 
     try:
         with only_one_run(settings):
             for sentence in put_away_damaged_events(settings.home / "dagster"):
-                log.warning(sentence)
+                logging.getLogger("warehouse").warning(sentence)
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
@@ -143,16 +145,16 @@ def _run_and_tell(settings: Settings, options: argparse.Namespace, started: floa
 
     before = _linked(settings)
     try:
-        result = _execute(settings, rebuild=options.rebuild)
+        result = execute_job(build_job(settings), settings, rebuild=options.rebuild)
     except TransformError as error:  # the project cannot even be parsed
         console.print(str(error), style="red", markup=False)
         return 1
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
-    if result.success and record.outcome != "stopped":
+    if result.success and record.outcome in GOOD_OUTCOMES:
         return 0
     _say_what_stands(settings, before)
-    _show_failures(result, record)
+    show_failures(result, record)
     return 1
 
 
@@ -172,18 +174,27 @@ def _say_what_stands(settings: Settings, before: str | None) -> None:
     console.print(f"\n[red bold]{stands}[/]")
 
 
-def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
+def build_job(settings: Settings) -> "JobDefinition":
+    """Return the whole job; the same one serves for any as-of day."""
+    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415 - 3 s
+
+    return build_definitions(settings).resolve_job_def(JOB_NAME)
+
+
+def execute_job(
+    job: "JobDefinition", settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
+) -> "ExecuteInProcessResult":
+    """Run the job in this process, as of the settings' day; call `prepare_dagster` before."""
     import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
 
-    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415
-
-    job = build_definitions(settings).resolve_job_def(JOB_NAME)
+    asked = {"rebuild": rebuild, "as_of": settings.as_of.isoformat()}
     with dg.DagsterInstance.get() as instance:
         return job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            tags={"warehouse/started_by": started_by},
             run_config={
-                "resources": {"warehouse": {"config": {"rebuild": rebuild}}},
+                "resources": {"warehouse": {"config": asked}},
                 # Progress goes through the `warehouse` logger; Dagster's events go to its storage.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
@@ -193,7 +204,7 @@ def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
 def _plan(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
     started = time.perf_counter()
     console.print(f"Planning as of [bold]{settings.as_of}[/]: {settings.landing} → a copy")
-    _show_progress(started)
+    show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
     from orchestration.plan import plan, plan_report  # noqa: PLC0415 - 3 s: Dagster and dbt
     from orchestration.scratch import ScratchError  # noqa: PLC0415
@@ -210,7 +221,9 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG0
     return 0 if found.would_release or found.is_unchanged else 1
 
 
-def _show_progress(started: float) -> None:
+def show_progress(started: float) -> None:
+    """Print what the rooms say, with the seconds since `started` (`time.perf_counter`)."""
+
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             style = "yellow" if record.levelno >= logging.WARNING else ""
@@ -259,9 +272,11 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
     console.print(table)
 
 
-def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
+def show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
+    if record.reason.startswith("timeout"):
+        failures.append(record.reason)
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
     for event in result.all_events:

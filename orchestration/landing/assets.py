@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 
 from orchestration.faults import fault_sentence, put_away_damaged
-from orchestration.gates import void_gates
+from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.identity.decisions import DecisionError
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
@@ -27,6 +27,10 @@ from orchestration.landing.quarantine import (
     journal_file,
     read_corrections,
 )
+from orchestration.operations.freshness import feed_freshness
+from orchestration.operations.ledger import Outcome
+from orchestration.operations.migrations import migrate
+from orchestration.operations.retention import forget_rejects
 from orchestration.provenance import provenance
 from orchestration.release import (
     Release,
@@ -75,7 +79,7 @@ def landing(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read what is new in the landing; yields nothing, so nothing runs, when nothing changed."""
     settings = warehouse.settings
-    with warehouse.stage("landing"):
+    with warehouse.stage("landing", may_retry=True) as stage:
         try:
             # before anything is landed: a rule that cannot be used would fail the marts at the end
             check_segment_rules()
@@ -93,6 +97,8 @@ def landing(
             )
         with _working_database(settings) as connection:
             _sweep(connection)
+            migrate(connection)
+            open_landing(connection)
             try:
                 arrivals = _arrivals(connection, settings)
                 report = land(
@@ -107,9 +113,14 @@ def landing(
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             keep_arrivals(connection, settings.arrivals)
             _let_back_in(connection, warehouse)
+            stage.rows = sum(feed.raw_row_count for feed in report.feeds.values())
+            forgotten = forget_rejects(connection, settings.keep_rejects_days, datetime.now(UTC))
+            if forgotten:
+                log.info("forgot %d rejected lines of files that are gone", forgotten)
+            warehouse.record.feeds = feed_freshness(connection, settings, report)
             _load_ids(connection, release)
             _load_decisions(connection, settings)
-            inputs = provenance(settings, connection)["inputs"]
+            inputs = str(provenance(settings, connection)["inputs"])
             unchanged = (
                 manifest is not None
                 and not report.refused
@@ -119,7 +130,8 @@ def landing(
                 and manifest.provenance.get("inputs") == inputs
             )
             if not unchanged:
-                void_gates(connection, "landing")
+                open_layer(connection, "landing")
+            close_layer(connection, "landing", inputs)
         _tell(warehouse, report)
     if unchanged and release is not None:
         with warehouse.stage("release check"):
@@ -302,9 +314,10 @@ def _keep(warehouse: Warehouse, release: Release) -> None:
             allow_retries=False,
         ) from error
     manifest = read_manifest(release)
-    warehouse.record.outcome = "unchanged"
+    warehouse.record.outcome = Outcome.UNCHANGED
     warehouse.record.release = {
         "id": release.id,
+        "inputs": manifest.provenance.get("inputs"),
         "path": str(release.path),
         "content_hash": manifest.content_hash,
         "rows": {name: table.row_count for name, table in manifest.tables.items()},

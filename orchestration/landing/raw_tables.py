@@ -6,14 +6,17 @@ import duckdb
 
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.quarantine import create_quarantine
+from orchestration.operations.migrations import migrate
 from orchestration.sql import quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
     """Create schema `raw` with the table of every feed, the manifest, rejects and quarantine.
 
-    Safe to repeat. A column that the contract gained is added to a table that exists.
+    Safe to repeat. What an older version of the code has stored is brought up to this one first,
+    and a column that the contract gained is added to a table that exists.
     """
+    migrate(connection)
     with transaction(connection):
         connection.execute("create schema if not exists raw")
         known = set(
