@@ -1,26 +1,26 @@
 """Whether what a feed delivered looks like what it has always delivered.
 
-A delivery is what one feed brought for one day: the date in the name of the file, or else the day it
-was loaded. Each measure of it (see `profiles`) is held against the feed's earlier deliveries, those
-of the same weekday where there are enough. The middle is a median and the spread a median
-deviation, so that single accidents of the past neither move nor widen the band. A measure drifts
-when three things hold: the change is large (the floor of `seeds/reference/drift_bands.csv`), it is
-many spreads away, chance included, and at most one of the deliveries that it is compared with has
-gone as far.
+A delivery is what one feed brought for one day: the date in the name of the file, or else the day
+it was loaded. Each measure of it (see `profiles`) is held against the feed's earlier deliveries;
+its number of lines against those of the same weekday where there are enough. The middle is a median
+and the spread a median deviation, so that single accidents of the past neither move nor widen the
+band. A measure drifts when three things hold: the change is large (the floor of
+`seeds/reference/drift_bands.csv`), it is many spreads away, chance included, and at most one of the
+deliveries that it is compared with has gone as far.
 
 Deliveries are judged until the landing gate has passed with them; then they are history.
 """
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from orchestration.gates.profiles import LANDED_FILES, profile_new_files
+from orchestration.gates.profiles import CREATE_PROFILES, LANDED_FILES, profile_new_files
 from orchestration.gates.suites import SuiteError, did_you_mean
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sql import literal, transaction
@@ -31,7 +31,7 @@ HISTORY = 60
 """A delivery is compared with at most so many of the feed's deliveries before it."""
 
 SAME_WEEKDAYS = 4
-"""From so many earlier deliveries of one weekday on, these alone are the history of that weekday."""
+"""So many earlier deliveries of a weekday tell how many lines are usual on it."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ MEASURES: Mapping[str, Measure] = {
     "upper": Measure("share", _PERCENT, "values in capital letters"),
     "padded": Measure("share", _PERCENT, "values with blanks around them"),
     "negative": Measure("share", _PERCENT, "numbers below zero"),
-    "median": Measure("level", _NUMBER, "middle size"),
+    "size": Measure("level", _NUMBER, "mean size"),
     "high": Measure("level", _NUMBER, "size that one in twenty exceeds"),
-    "age": Measure("level", "printf('%.1f', greatest(exp(x) - 1, 0))", "middle age in days"),
+    "age": Measure("level", "printf('%.1f', greatest(exp(x) - 1, 0))", "mean age in days"),
     "future": Measure("share", _PERCENT, "dates after the delivery"),
-    "hour": Measure("level", "printf('%.1f', x)", "middle hour"),
+    "hour": Measure("level", "printf('%.1f', x)", "mean hour"),
     "bears_name": Measure("share", _PERCENT, "e-mails that contain a name of the row"),
     "first_name_leads": Measure("share", _PERCENT, "e-mails that begin with the first name"),
     "values": Measure("level", _PERCENT, "rows with other values than usual"),
@@ -168,6 +168,12 @@ create table if not exists quality.accepted_files (
     file_path varchar not null,
     content_hash varchar not null
 );
+create table if not exists quality.judged_files (
+    feed varchar not null,
+    file_path varchar not null,
+    load_id varchar not null,
+    delivery_day date not null
+);
 create table if not exists quality.drift_findings (
     finding_id varchar not null,
     feed varchar not null,
@@ -184,16 +190,6 @@ create table if not exists quality.drift_findings (
 )
 """
 
-_CREATE_NO_FILES = """
-create schema if not exists quality;
-create or replace table quality.judged_files (
-    feed varchar not null,
-    file_path varchar not null,
-    load_id varchar not null,
-    delivery_day date not null
-);
-"""
-
 
 def judge_deliveries(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Write what is unusual about the new deliveries to `quality.drift_findings`.
@@ -203,25 +199,38 @@ def judge_deliveries(connection: duckdb.DuckDBPyConnection, settings: Settings) 
     `drift_bands.csv` is wrong.
     """
     bands = load_bands()
-    has_files = connection.execute(
-        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"
-        " and database_name = current_database()"
-    ).fetchone()
     with transaction(connection):
+        connection.execute(CREATE_PROFILES)
         connection.execute(_CREATE_TABLES)
-        connection.execute(_CREATE_NO_FILES)
-        connection.execute("delete from quality.drift_findings")
-    if not has_files:
+        connection.execute("delete from quality.drift_findings; delete from quality.judged_files")
+    if not _has_files(connection):
         return
     profile_new_files(connection)
     with transaction(connection):
         _choose(connection, settings)
-        find_drift(connection, bands, settings.as_of)
+        _find_drift(connection, bands, settings.as_of)
+
+
+def judge_all(connection: duckdb.DuckDBPyConnection, days: Sequence[date], as_of: date) -> None:
+    """Judge the deliveries of these days anew, each against those before it, accepted or not."""
+    bands = load_bands()
+    profile_new_files(connection)
+    with transaction(connection):
+        connection.execute(_CREATE_TABLES)
+        connection.execute("delete from quality.drift_findings; delete from quality.judged_files")
+        connection.execute(
+            f"insert into quality.judged_files with landed as ({LANDED_FILES})"
+            " select feed, file_path, load_id, delivery_day from landed"
+            " where list_contains($days::date[], delivery_day)",
+            {"days": [str(day) for day in days]},
+        )
+        _find_drift(connection, bands, as_of)
 
 
 def accept_deliveries(connection: duckdb.DuckDBPyConnection) -> None:
     """Make history of what was judged: the landing gate has passed with it."""
-    connection.execute(_CREATE_TABLES)
+    if not _has_files(connection):
+        return
     connection.execute(
         """
         insert into quality.accepted_files
@@ -232,37 +241,36 @@ def accept_deliveries(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _has_files(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"
+        " and database_name = current_database()"
+    ).fetchone()
+    return found is not None
+
+
 def _choose(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Judge the files that no passed gate has seen.
 
     A new working database has seen none. Then what lies before the as-of day of the current release
     was in it, and without a release only the newest delivery of each feed is judged.
     """
-    # one row of `raw.files` is enough: a gate that passed has accepted all of them
     (has_memory,) = connection.execute(
         "select count(*) > 0 from quality.accepted_files"
     ).fetchone() or (False,)
     if has_memory:
-        is_new = "(file_path, content_hash) not in (from quality.accepted_files)"
+        is_new = "where (file_path, content_hash) not in (from quality.accepted_files)"
     elif (released := _released_day(settings)) is not None:
-        is_new = f"delivery_day > date '{released}'"
+        is_new = f"where delivery_day > date '{released}'"
     else:
-        is_new = "delivery_day = max(delivery_day) over (partition by feed)"
+        is_new = "qualify delivery_day = max(delivery_day) over (partition by feed)"
     connection.execute(
         f"""
         insert into quality.judged_files
         with landed as ({LANDED_FILES})
 
         select feed, file_path, load_id, delivery_day from landed
-        qualify {is_new}
-        """
-        if "over" in is_new
-        else f"""
-        insert into quality.judged_files
-        with landed as ({LANDED_FILES})
-
-        select feed, file_path, load_id, delivery_day from landed
-        where {is_new}
+        {is_new}
         """
     )
 
@@ -278,7 +286,9 @@ def _released_day(settings: Settings) -> date | None:
     return date.fromisoformat(str(read_manifest(release).provenance["as_of"]))
 
 
-def find_drift(connection: duckdb.DuckDBPyConnection, bands: tuple[Band, ...], as_of: date) -> None:
+def _find_drift(
+    connection: duckdb.DuckDBPyConnection, bands: tuple[Band, ...], as_of: date
+) -> None:
     """Compare the deliveries in `quality.judged_files` with earlier ones; see the module.
 
     Needs the tables of `profile_new_files`. Writes `quality.drift_findings`.
@@ -343,16 +353,16 @@ _COMPARE = (
     group by feed, delivery_day
     """,
     # x and the number of rows it speaks of, for every delivery, column and measure
-    f"""
+    """
     create or replace temp table drift_measures as
     select feed, delivery_day, '' as column_name, 'rows' as measure, '' as detail,
-        ln(1 + line_count) as x, line_count as row_count
+        ln(1 + line_count) as x, 1 / sqrt(1 + line_count) as error, line_count as row_count
     from drift_deliveries
     union all
-    select feed, delivery_day, '', 'repeated', '', repeated_count / loaded_count, loaded_count
+    select feed, delivery_day, '', 'repeated', '', repeated_count / loaded_count, null, loaded_count
     from drift_deliveries where loaded_count > 0
     union all
-    select feed, delivery_day, '', 'rejected', '', rejected_count / line_count, line_count
+    select feed, delivery_day, '', 'rejected', '', rejected_count / line_count, null, line_count
     from drift_deliveries where line_count > 0
     union all
     select
@@ -362,6 +372,7 @@ _COMPARE = (
         split_part(profiles.measure, ' ', 1),
         split_part(profiles.measure, ' in ', 2),
         sum(profiles.value * profiles.row_count) / sum(profiles.row_count),
+        sqrt(sum(power(profiles.error * profiles.row_count, 2))) / sum(profiles.row_count),
         sum(profiles.row_count)
     from quality.file_profiles as profiles
     inner join quality.profiled_files as files using (feed, file_path, load_id)
@@ -386,11 +397,7 @@ _COMPARE = (
         ) <= {HISTORY}
     )
 
-    select
-        *,
-        count(*) filter (is_same_weekday) over (partition by feed, judged_day) >= {SAME_WEEKDAYS}
-            as has_weekdays
-    from earlier
+    select * from earlier
     """,
     # how far the frequent values of a delivery are from the mean of the earlier ones (and those
     # from the mean of the others): half the sum of the differences of the shares
@@ -505,12 +512,12 @@ _COMPARE = (
     ),
 
     past as (
-        select drift_past.judged_day, is_same_weekday, has_weekdays, measures.*
+        select drift_past.judged_day, is_same_weekday, measures.*
         from drift_past
         inner join drift_measures as measures using (feed, delivery_day)
         union all by name
         select
-            drift_past.judged_day, is_same_weekday, has_weekdays, drift_past.feed,
+            drift_past.judged_day, is_same_weekday, drift_past.feed,
             drift_past.delivery_day, column_name, 'values' as measure, '' as detail, x, row_count
         from drift_past
         inner join drift_values using (feed, judged_day, delivery_day)
@@ -526,7 +533,7 @@ _COMPARE = (
             median(x) over (
                 partition by feed, judged_day, column_name, measure, detail
             ) as middle,
-            count(*) filter (is_same_weekday) over (
+            measure = 'rows' and count(*) filter (is_same_weekday) over (
                 partition by feed, judged_day, column_name, measure, detail
             ) >= $weekdays as by_weekday
         from past
@@ -561,21 +568,23 @@ _COMPARE = (
             judged.measure,
             judged.detail,
             judged.x,
+            judged.error,
             judged.row_count,
             described.* exclude (feed, judged_day, column_name, measure, detail),
             bands.* exclude (measure),
             case
-                -- a share has the error of a draw; one row and a half more than none keep it above 0
+                -- the error of a draw; half a row of each kind keeps it above zero
                 when kind = 'share' then sqrt(
                     power(spread, 2)
                     + ((expected * judged.row_count + 0.5) / (judged.row_count + 1))
                     * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
                     / judged.row_count
                 )
-                -- so has a number of lines
-                when judged.measure = 'rows'
-                    then sqrt(power(spread, 2) + 1 / exp(expected))
-                -- a middle of fewer rows than usual varies more
+                -- of an expected number of lines, not of the one that came
+                when judged.measure = 'rows' then sqrt(power(spread, 2) + exp(-expected))
+                when judged.error is not null
+                    then sqrt(power(spread, 2) + power(judged.error, 2))
+                -- what has no error of its own varies more in fewer rows
                 else spread * sqrt(greatest(1, usual_rows / greatest(judged.row_count, 1)))
             end as whole_spread
         from judged

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
+from orchestration.gates.drift import accept_deliveries, judge_deliveries
 from orchestration.gates.lean_import import lean_import
 from orchestration.gates.results import (
     CheckResult,
@@ -32,6 +33,8 @@ def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResul
     started = time.monotonic()
     with opened(settings.working_database) as connection:
         void_gates(connection, layer)
+        if layer == "landing":
+            judge_deliveries(connection, settings)
     with lean_import():
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process
     attached = attached_for(layer, settings)
@@ -60,6 +63,8 @@ def run_gate(layer: str, settings: Settings, suites: Path = SUITES) -> GateResul
     keep_documents(settings, layer, documents)
     with opened(settings.working_database) as connection:
         record(connection, result)
+        if layer == "landing" and result.passed:
+            accept_deliveries(connection)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What every delivery of a feed looks like: counts, shares and middles of each column.
+"""What every delivery of a feed looks like: counts, shares and means of each column.
 
 A file is profiled once, from its new rows in `raw`, before the landing gate asks; so the history
 is made again when the working database is. A profile holds no cell of a row: frequent
@@ -51,7 +51,7 @@ REFERENCES = (
     Reference("mailing/deliveries", "subscriber_id", "mailing/subscribers", "subscriber_id"),
 )
 
-CREATE_TABLES = """
+CREATE_PROFILES = """
 create schema if not exists quality;
 create table if not exists quality.file_profiles (
     feed varchar not null,
@@ -61,6 +61,7 @@ create table if not exists quality.file_profiles (
     measure varchar not null,
     category varchar,
     value double not null,
+    error double,
     row_count bigint not null
 );
 create table if not exists quality.profiled_files (
@@ -104,7 +105,7 @@ def profile_new_files(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute("set TimeZone = 'UTC'")
     with transaction(connection):
-        connection.execute(CREATE_TABLES)
+        connection.execute(CREATE_PROFILES)
         connection.execute(
             f"""
             create or replace temp table files_to_profile as
@@ -166,12 +167,12 @@ def _profile(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     )
     aggregates = [one for column in feed.columns for one in _measures(column)] + _pairs(feed)
     selected = ",\n".join(
-        f"{aggregate.sql} as v{i}, {aggregate.row_count} as n{i}"
+        f"{aggregate.sql} as v{i}, {aggregate.error} as e{i}, {aggregate.row_count} as n{i}"
         for i, aggregate in enumerate(aggregates)
     )
     listed = ",\n".join(
         f"{{'column_name': {literal(aggregate.column)}, 'measure': {literal(aggregate.measure)},"
-        f" 'value': v{i}::double, 'row_count': n{i}::bigint}}"
+        f" 'value': v{i}::double, 'error': e{i}::double, 'row_count': n{i}::bigint}}"
         for i, aggregate in enumerate(aggregates)
     )
     connection.execute(
@@ -187,7 +188,7 @@ def _profile(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
         select
             {literal(feed.name)}, file_path, load_id, one.column_name, one.measure, null,
-            one.value, one.row_count
+            one.value, one.error, one.row_count
         from listed
         where one.value is not null and one.row_count > 0
         """
@@ -202,12 +203,16 @@ def _profile(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 @dataclass(frozen=True)
 class _Aggregate:
-    """One measure of a column as an SQL aggregate, and over how many rows it speaks."""
+    """One measure of a column as an SQL aggregate, and over how many rows it speaks.
+
+    error: SQL of the standard error of a mean; shares need none, it follows from them.
+    """
 
     column: str
     measure: str
     sql: str
     row_count: str
+    error: str = "null"
 
 
 def _measures(column: Column) -> list[_Aggregate]:
@@ -217,15 +222,18 @@ def _measures(column: Column) -> list[_Aggregate]:
     def share(measure: str, condition: str) -> _Aggregate:
         return _Aggregate(column.name, measure, f"avg(({condition})::int)", filled)
 
+    def mean(measure: str, value: str) -> _Aggregate:
+        count = f"count({value})"
+        error = f"stddev_samp({value}) / sqrt({count})"
+        return _Aggregate(column.name, measure, f"avg({value})", count, error)
+
     measures = [
         _Aggregate(column.name, "filled", f"count({name}) / count(*)", "count(*)"),
+        # Exact: the approximate count is wrong by a fifth for twenty values (DuckDB 1.5).
         _Aggregate(
-            column.name,
-            "distinct",
-            f"least(1, approx_count_distinct({name}) / nullif({filled}, 0))",
-            filled,
+            column.name, "distinct", f"count(distinct {name}) / nullif({filled}, 0)", filled
         ),
-        _Aggregate(column.name, "length", f"ln(1 + avg(length({name})))", filled),
+        mean("length", f"ln(1 + length({name}))"),
     ]
     if column.type is ColumnType.TEXT:
         measures += [
@@ -238,19 +246,21 @@ def _measures(column: Column) -> list[_Aggregate]:
         ]
     if column.type in {ColumnType.DECIMAL, ColumnType.INTEGER}:
         number = f"try_cast({name} as double)"
-        size, is_counted = f"ln(abs(nullif({number}, 0)))", f"count(nullif({number}, 0))"
+        size = f"ln(abs(nullif({number}, 0)))"
         measures += [
             share("negative", f"{number} < 0"),
-            _Aggregate(column.name, "median", f"median({size})", is_counted),
-            _Aggregate(column.name, "high", f"quantile_cont({size}, 0.95)", is_counted),
+            mean("size", size),
+            _Aggregate(
+                column.name, "high", f"quantile_cont({size}, 0.95)", f"count(nullif({number}, 0))"
+            ),
         ]
     if column.type in {ColumnType.TIMESTAMP, ColumnType.DATE}:
         moment = f"try_cast({name} as timestamptz)"
         if column.type is ColumnType.DATE:
             moment = f"try_cast({name} as date)::timestamp"
-        age = f"(epoch((delivery_day + 1)::timestamp) - epoch({moment})) / 86400"
+        age = f"((epoch((delivery_day + 1)::timestamp) - epoch({moment})) / 86400)"
         measures += [
-            _Aggregate(column.name, "age", f"median(ln(1 + greatest({age}, 0)))", filled),
+            mean("age", f"ln(1 + greatest({age}, 0))"),
             # Half a day of tolerance: in the west the day ends later than in UTC.
             share("future", f"{age} < -0.5"),
         ]
@@ -259,7 +269,7 @@ def _measures(column: Column) -> list[_Aggregate]:
             f"try_cast(substr({name}, {start}, 2) as integer) / {parts}"
             for start, parts in ((12, 1), (15, 60))
         )
-        measures.append(_Aggregate(column.name, "hour", f"median({hour})", filled))
+        measures.append(mean("hour", f"({hour})"))
     return measures
 
 
@@ -332,7 +342,7 @@ def _profile_values(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
         select
             {literal(feed.name)}, file_path, load_id, column_name, 'value', left(category, 200),
-            row_count / filled_count, filled_count
+            row_count / filled_count, null, filled_count
         from shared
         where row_count > 1 and row_count >= {_LEAST_SHARE} * filled_count
         qualify row_number() over (
@@ -384,7 +394,7 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
 
         select
             {literal(feed.name)}, file_path, load_id, {literal(", ".join(feed.key))}, measure, null,
-            value, row_count
+            value, null, row_count
         from measured
         unpivot (value for measure in (known, single))
         """
@@ -409,7 +419,7 @@ def _profile_orphans(connection: duckdb.DuckDBPyConnection, reference: Reference
         select
             {literal(reference.feed)}, file_path, load_id, {literal(reference.column)},
             {literal("orphans in " + reference.other_feed)}, null,
-            avg((known.known_key is null)::int), count(*)
+            avg((known.known_key is null)::int), null, count(*)
         from profile_sample
         left join known on profile_sample.{column} = known.known_key
         where {column} is not null and exists (select 1 from {other})

@@ -23,6 +23,9 @@ QUERY = "expect_query_to_return_no_rows"
 # Written for the warehouse: each becomes SQL and is asked as QUERY.
 UNIQUE_KEY = "expect_key_to_be_unique"
 STAGED_ONCE = "expect_landed_records_to_be_staged_once"
+NEW_VALUES_FIT = "expect_new_values_to_fit"
+# A file with fewer filled values gives no share worth the name.
+LEAST_NEW_VALUES = 20
 
 SUITE_KEYS = frozenset({"table", "row_floor", "expectations"})
 # Keys that GX or the gate sets; an analyst who writes one means something else.
@@ -212,6 +215,34 @@ def staged_once_query(table: str, feed: Feed) -> str:
     """
 
 
+def new_values_fit_query(table: str, column: str, condition: str, mostly: float) -> str:
+    """SQL for the newly delivered files in which too many values of a column do not fit.
+
+    Reads the rows of `quality.judged_files` only, so its cost does not grow with the history.
+    """
+    return f"""
+        with counted as (
+            select
+                landed._source_file as file_path,
+                count(*) as filled_count,
+                count(*) filter (({condition}) is not true) as misfit_count
+            from {table} as landed
+            inner join quality.judged_files as files
+                on landed._source_file = files.file_path and landed._load_id = files.load_id
+            where landed.{column} is not null
+            group by landed._source_file
+        )
+
+        select
+            file_path || ': ' || misfit_count || ' of ' || filled_count || ' values' as reason
+        from counted
+        where
+            filled_count >= {LEAST_NEW_VALUES}
+            and misfit_count > {1 - mostly:.6f} * filled_count
+        order by file_path
+    """
+
+
 class _Reader:
     """Walks a suite file and knows, at every step, where it is."""
 
@@ -324,7 +355,7 @@ class _Reader:
         if not isinstance(expectation, str):
             raise SuiteError(f"{place}: has no `expect`. Name the expectation.")
         place += f" ({expectation})"
-        known = (*self.expectation_types, UNIQUE_KEY, STAGED_ONCE)
+        known = (*self.expectation_types, UNIQUE_KEY, STAGED_ONCE, NEW_VALUES_FIT)
         if expectation not in known:
             raise SuiteError(
                 f"{place}: there is no such expectation.{did_you_mean(expectation, known)}"
@@ -382,6 +413,8 @@ class _Reader:
         elif expectation == STAGED_ONCE:
             self._require(place, arguments, "feed", str)
             query = staged_once_query(table, self._feed(place, arguments["feed"]))
+        elif expectation == NEW_VALUES_FIT:
+            query = self._new_values_fit(place, table, arguments)
         elif expectation == QUERY:
             self._require(place, arguments, "query", str)
             query = self._fill(place, table, arguments["query"]).strip().rstrip(";")
@@ -391,6 +424,16 @@ class _Reader:
         if complaint:
             raise SuiteError(f"{place}: DuckDB cannot run the query: {complaint}")
         return QUERY, {"query": query}
+
+    def _new_values_fit(self, place: str, table: str, arguments: dict[str, Any]) -> str:
+        self._refuse_unknown_keys(place, arguments, frozenset({"column", "condition", "mostly"}))
+        column, condition = arguments.get("column"), arguments.get("condition")
+        mostly = arguments.get("mostly")
+        if not isinstance(column, str) or not isinstance(condition, str) or not condition.strip():
+            raise SuiteError(f"{place}: needs `column` and `condition`, SQL about a row.")
+        if not isinstance(mostly, int | float) or isinstance(mostly, bool) or not 0 < mostly <= 1:
+            raise SuiteError(f"{place}: `mostly` is {mostly!r}. Write a share above 0, up to 1.")
+        return new_values_fit_query(table, column, self._fill(place, table, condition), mostly)
 
     def _require(self, place: str, arguments: dict[str, Any], key: str, kind: type) -> None:
         """Demand one argument and no other."""
