@@ -29,8 +29,11 @@ from typing import Any
 
 import duckdb
 
-from orchestration.gates import Severity, run_gate
-from orchestration.gates.drift import accept_deliveries, judge_all
+from orchestration.gates import Severity
+from orchestration.gates.drift import accept_deliveries, judge_all, judge_deliveries
+from orchestration.gates.gate import SUITES, suite_parameters
+from orchestration.gates.lean_import import lean_import
+from orchestration.gates.suites import QUERY, Catalogue, load_layer
 from orchestration.landing import land
 from orchestration.settings import PROJECT_ROOT, Settings
 
@@ -504,14 +507,24 @@ class Verdict:
     stopped: str | None
     warned: str | None
 
+    @property
+    def line(self) -> str:
+        """A row of the table."""
+        level = Severity.CRITICAL if self.stopped else Severity.WARNING if self.warned else "-"
+        said = (self.stopped or self.warned or "").replace("|", "/")[:160]
+        return f"| {self.fault.feed}: {self.fault.name} | {level} | {said} |"
+
 
 class Trial:
-    """A history that has passed, beside a landing in which the last day can be broken."""
+    """A history that has passed, beside a landing in which the last day can be broken.
+
+    The queries of the landing suites are asked directly, on one connection that stays open: what
+    they find is what Great Expectations would, at a tenth of the time.
+    """
 
     def __init__(self, generated: Path, folder: Path) -> None:
         self.generated = generated
         self.landing = folder / "landing"
-        self.base = folder / "base.duckdb"
         self.settings = Settings(landing=self.landing, home=folder / "home", as_of=LAST_DAY)
         shutil.rmtree(folder, ignore_errors=True)
         self.settings.home.mkdir(parents=True)
@@ -523,11 +536,22 @@ class Trial:
             for path in (generated / feed).iterdir():
                 if not path.name.startswith(str(LAST_DAY)):
                     (self.landing / feed / path.name).symlink_to(path.resolve())
-        self._land(self.settings.working_database, "history")
-        with duckdb.connect(str(self.settings.working_database)) as connection:
-            judge_all(connection, [], LAST_DAY)
-            accept_deliveries(connection)
-        shutil.move(self.settings.working_database, self.base)
+        self.connection = duckdb.connect(
+            str(self.settings.working_database),
+            config={"storage_compatibility_version": "latest"},
+        )
+        self.land("history")
+        judge_all(self.connection, [], LAST_DAY)
+        accept_deliveries(self.connection)
+        with lean_import():
+            from orchestration.gates import asking  # noqa: PLC0415 - imports Great Expectations
+        self.suites = load_layer(
+            SUITES,
+            "landing",
+            Catalogue(self.connection),
+            suite_parameters(self.settings),
+            asking.expectation_types(),
+        )
 
     def day(self, seed: str) -> Day:
         """The last day, unbroken."""
@@ -551,27 +575,34 @@ class Trial:
                 path.write_bytes(text)
 
     def judge(self) -> tuple[list[str], list[str]]:
-        """Land the day on the history and ask the landing gate: its failures and its warnings."""
-        shutil.copy(self.base, self.settings.working_database)
-        self._land(self.settings.working_database, "day")
-        result = run_gate("landing", self.settings)
-        return (
-            [_said(check.sentence) for check in result.critical_failures],
-            [_said(check.sentence) for check in result.warnings],
-        )
+        """Land the day on the history and ask the landing suites: failures and warnings."""
+        try:
+            self.land("day")
+            judge_deliveries(self.connection, self.settings)
+            said: dict[Severity, list[str]] = {Severity.CRITICAL: [], Severity.WARNING: []}
+            for suite in self.suites:
+                for check in suite.checks:
+                    if check.asked_as == QUERY:
+                        said[check.severity] += [
+                            f"{suite.table}: {row[0]}"
+                            for row in self.connection.execute(check.arguments["query"]).fetchall()
+                        ]
+        finally:
+            self.forget("day")
+        return said[Severity.CRITICAL], said[Severity.WARNING]
 
-    def _land(self, database: Path, load_id: str) -> None:
-        with duckdb.connect(
-            str(database), config={"storage_compatibility_version": "latest"}
-        ) as connection:
-            land(connection, self.landing, load_id=load_id, loaded_at=datetime.now(UTC))
+    def land(self, load_id: str) -> None:
+        """Land what is new."""
+        land(self.connection, self.landing, load_id=load_id, loaded_at=datetime.now(UTC))
 
-
-def _said(sentence: str) -> str:
-    """What was found, without the rule's reason and remedy."""
-    found = re.search(r"Found: (.*?)\.(?= [A-Z]|$)", sentence)
-    where = sentence.split(": ", 1)[0].removeprefix("[critical] ").removeprefix("[warning] ")
-    return f"{where}: {found[1]}" if found else sentence
+    def forget(self, load_id: str) -> None:
+        """Take back what a load has brought."""
+        tables = self.connection.execute(
+            "select schema_name || '.' || table_name, column_name from duckdb_columns()"
+            " where schema_name in ('raw', 'quality') and column_name in ('_load_id', 'load_id')"
+        ).fetchall()
+        for table, column in tables:
+            self.connection.execute(f"delete from {table} where {column} = $id", {"id": load_id})
 
 
 def generate(people: int, out: Path) -> Path:
@@ -599,21 +630,23 @@ def try_faults(trial: Trial, chosen: tuple[Fault, ...]) -> tuple[list[str], list
         fault.apply(day)
         trial.deliver(day)
         critical, warnings = ([one for one in said if one not in clean] for said in trial.judge())
-        verdicts.append(Verdict(fault, next(iter(critical), None), next(iter(warnings), None)))
+        verdict = Verdict(fault, next(iter(critical), None), next(iter(warnings), None))
+        verdicts.append(verdict)
+        print(verdict.line, flush=True)
     return clean, verdicts
 
 
 def false_alarms(trial: Trial) -> list[tuple[str, str]]:
     """Level and sentence of every finding on the last clean days, each against those before."""
     trial.deliver(trial.day("clean"))
-    shutil.copy(trial.base, trial.settings.working_database)
-    trial._land(trial.settings.working_database, "day")
+    trial.land("day")
     days = [LAST_DAY - timedelta(days=ago) for ago in range(CLEAN_DAYS)]
-    with duckdb.connect(str(trial.settings.working_database)) as connection:
-        judge_all(connection, days, LAST_DAY)
-        return connection.execute(
-            "select level, sentence from quality.drift_findings order by level, finding_id"
-        ).fetchall()
+    judge_all(trial.connection, days, LAST_DAY)
+    found = trial.connection.execute(
+        "select level, sentence from quality.drift_findings order by level, finding_id"
+    ).fetchall()
+    trial.forget("day")
+    return found
 
 
 def run_all_gates(trial: Trial, missed: list[Fault], folder: Path) -> dict[str, str]:
@@ -655,7 +688,7 @@ def _run(landing: Path, home: Path, as_of: date) -> str:
     if record["outcome"] == "released":
         return "released"
     failed = [gate for gate in record["gates"] if not gate["passed"]]
-    return f"{failed[0]['layer']}: {_said(failed[0]['failures'][0])}" if failed else "no gate"
+    return f"{failed[0]['layer']}: {failed[0]['failures'][0]}" if failed else "no gate"
 
 
 def main() -> None:
@@ -670,15 +703,9 @@ def main() -> None:
     folder = options.out / "data-faults"
     trial = Trial(generate(options.people, options.out), folder)
     chosen = tuple(one for one in faults() if options.only in f"{one.feed}: {one.name}")
-    clean, verdicts = try_faults(trial, chosen)
-    print(f"the clean last day: {'; '.join(clean) or 'nothing'}\n")
     print("| fault | landing gate | by |\n|---|---|---|")
-    for verdict in verdicts:
-        level = (
-            Severity.CRITICAL if verdict.stopped else Severity.WARNING if verdict.warned else "-"
-        )
-        said = (verdict.stopped or verdict.warned or "").replace("|", "/")[:160]
-        print(f"| {verdict.fault.feed}: {verdict.fault.name} | {level} | {said} |")
+    clean, verdicts = try_faults(trial, chosen)
+    print(f"\nthe clean last day: {'; '.join(clean) or 'nothing'}")
     stopped = [one for one in verdicts if one.stopped]
     warned = [one for one in verdicts if one.warned and not one.stopped]
     print(
@@ -703,6 +730,7 @@ def main() -> None:
             print(f"| {name} | {said[:160]} |")
         share = (len(stopped) + len(later)) / max(len(verdicts), 1)
         print(f"\nall gates: {len(stopped) + len(later)} of {len(verdicts)} stopped ({share:.1%})")
+    trial.connection.close()
     shutil.rmtree(folder)
 
 

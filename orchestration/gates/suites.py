@@ -215,31 +215,34 @@ def staged_once_query(table: str, feed: Feed) -> str:
     """
 
 
-def new_values_fit_query(table: str, column: str, condition: str, mostly: float) -> str:
-    """SQL for the newly delivered files in which too many values of a column do not fit.
+def new_values_fit_query(table: str, conditions: Mapping[str, str], mostly: float) -> str:
+    """SQL for newly delivered files in which too many values of a column do not fit.
 
-    Reads the rows of `quality.judged_files` only, so its cost does not grow with the history.
+    conditions: SQL per column. Reads the rows of `quality.judged_files` only and once for all
+    columns, so its cost does not grow with the history.
     """
+    pairs = ", ".join(
+        f"{{'name': '{column}', 'filled_count': count({column}), 'misfit_count':"
+        f" count(*) filter ({column} is not null and ({condition}) is not true)}}"
+        for column, condition in conditions.items()
+    )
     return f"""
         with counted as (
-            select
-                landed._source_file as file_path,
-                count(*) as filled_count,
-                count(*) filter (({condition}) is not true) as misfit_count
+            select landed._source_file as file_path, unnest([{pairs}]) as found
             from {table} as landed
             inner join quality.judged_files as files
                 on landed._source_file = files.file_path and landed._load_id = files.load_id
-            where landed.{column} is not null
             group by landed._source_file
         )
 
         select
-            file_path || ': ' || misfit_count || ' of ' || filled_count || ' values' as reason
+            file_path || ', ' || found.name || ': ' || found.misfit_count || ' of '
+            || found.filled_count || ' values' as reason
         from counted
         where
-            filled_count >= {LEAST_NEW_VALUES}
-            and misfit_count > {1 - mostly:.6f} * filled_count
-        order by file_path
+            found.filled_count >= {LEAST_NEW_VALUES}
+            and found.misfit_count > {1 - mostly:.6f} * found.filled_count
+        order by file_path, found.name
     """
 
 
@@ -426,14 +429,23 @@ class _Reader:
         return QUERY, {"query": query}
 
     def _new_values_fit(self, place: str, table: str, arguments: dict[str, Any]) -> str:
-        self._refuse_unknown_keys(place, arguments, frozenset({"column", "condition", "mostly"}))
-        column, condition = arguments.get("column"), arguments.get("condition")
-        mostly = arguments.get("mostly")
-        if not isinstance(column, str) or not isinstance(condition, str) or not condition.strip():
-            raise SuiteError(f"{place}: needs `column` and `condition`, SQL about a row.")
+        self._refuse_unknown_keys(place, arguments, frozenset({"values", "mostly"}))
+        values, mostly = arguments.get("values"), arguments.get("mostly")
+        if not isinstance(values, dict) or not values:
+            raise SuiteError(f"{place}: needs `values`, a mapping of columns to SQL conditions.")
+        known = self.catalogue.columns[table]
+        for column, condition in values.items():
+            if column not in known:
+                raise SuiteError(
+                    f"{place}: `{table}` has no column `{column}`."
+                    f"{did_you_mean(str(column), known)}"
+                )
+            if not isinstance(condition, str) or not condition.strip():
+                raise SuiteError(f"{place}: `{column}` needs a condition, SQL about a row.")
         if not isinstance(mostly, int | float) or isinstance(mostly, bool) or not 0 < mostly <= 1:
             raise SuiteError(f"{place}: `mostly` is {mostly!r}. Write a share above 0, up to 1.")
-        return new_values_fit_query(table, column, self._fill(place, table, condition), mostly)
+        filled = {column: self._fill(place, table, text) for column, text in values.items()}
+        return new_values_fit_query(table, filled, mostly)
 
     def _require(self, place: str, arguments: dict[str, Any], key: str, kind: type) -> None:
         """Demand one argument and no other."""
