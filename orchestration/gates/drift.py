@@ -573,6 +573,13 @@ _COMPARE = (
             described.* exclude (feed, judged_day, column_name, measure, detail),
             bands.* exclude (measure),
             case
+                -- more rows repeat more values, so the share falls as the rows rise
+                when judged.measure = 'distinct' then
+                    spread
+                    + (1 - expected) * abs(ln(judged.row_count / usual_rows))
+                    + sqrt((expected * judged.row_count + 0.5) / (judged.row_count + 1)
+                        * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
+                        / judged.row_count)
                 -- the error of a draw; half a row of each kind keeps it above zero
                 when kind = 'share' then sqrt(
                     power(spread, 2)
