@@ -21,8 +21,11 @@ KEPT_DELIVERIES = 90
 KEPT_VALUES = 40
 """Most frequent values of a column that are kept of a file."""
 
-# UTF-8 that was read as Latin-1 or Windows-1252, and letters that were lost on the way.
-_DAMAGED = "'\ufffd|[\u00c3\u00c5][^ A-Za-z]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]'"
+# UTF-8 that was read as Latin-1 or Windows-1252, and letters that were lost on the way: a question
+# mark within a word, except in addresses of pages.
+_DAMAGED = (
+    "'\ufffd|[\u00c3\u00c5][^ A-Za-z]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|^[^/]*[A-Za-z][?][a-z]'"
+)
 
 # A value that a smaller share of the rows has says nothing about the feed.
 _LEAST_SHARE = 0.02
@@ -33,16 +36,20 @@ _DATE = "^(?:.*[^0-9])?((?:19|20)[0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3
 
 @dataclass(frozen=True)
 class Reference:
-    """Values of a column that name a record of another feed; what is not there is an orphan."""
+    """Values of a column that name a record of another feed; what is not there is an orphan.
+
+    same: a column that both feeds have and that should agree, if there is one.
+    """
 
     feed: str
     column: str
     other_feed: str
     other_column: str
+    same: str | None = None
 
 
 REFERENCES = (
-    Reference("shop/orders", "customer_id", "shop/customers", "customer_id"),
+    Reference("shop/orders", "customer_id", "shop/customers", "customer_id", same="email"),
     Reference("shop/orders", "order_id", "shop/order_lines", "order_id"),
     Reference("shop/order_lines", "order_id", "shop/orders", "order_id"),
     Reference("pos/receipts", "member_id", "pos/members", "member_id"),
@@ -146,6 +153,7 @@ def profile_new_files(connection: duckdb.DuckDBPyConnection) -> None:
             if feed.name in feeds:
                 _collect(connection, feed)
         connection.execute(_MEASURE_CELLS)
+        connection.execute(_MEASURE_DAMAGE)
         connection.execute(_COUNT_VALUES)
         connection.execute(
             "insert into quality.profiled_files"
@@ -252,7 +260,7 @@ create or replace temp table profile_cells (
 )
 """
 
-_MEASURE_CELLS = f"""
+_MEASURE_CELLS = """
 insert into quality.file_profiles
 with cells as (
     select
@@ -299,7 +307,6 @@ aggregated as (
         avg(regexp_matches(word, '[0-9]')::int) as digits,
         avg(regexp_matches(word, '[A-Za-z]')::int) as letters,
         avg(contains(word, '@')::int) as at_sign,
-        avg(regexp_matches(word, {_DAMAGED})::int) as damaged,
         avg((word = upper(word) and word <> lower(word))::int) as upper_case,
         avg((word <> trim(word))::int) as padded,
         avg((number < 0)::int) as negative,
@@ -327,24 +334,23 @@ listed as (
         unnest(
             case
                 when kind in ('bears_name', 'first_name_leads') then [
-                    {{'m': kind, 'v': holds, 'e': null, 'n': filled_count}}
+                    {'m': kind, 'v': holds, 'e': null, 'n': filled_count}
                 ]
                 else [
-                    {{'m': 'filled', 'v': filled, 'e': null, 'n': row_count}},
-                    {{'m': 'distinct', 'v': different, 'e': null, 'n': filled_count}},
-                    {{'m': 'length', 'v': length, 'e': length_error, 'n': filled_count}},
-                    {{'m': 'digits', 'v': digits, 'e': null, 'n': filled_count}},
-                    {{'m': 'letters', 'v': letters, 'e': null, 'n': filled_count}},
-                    {{'m': 'at', 'v': at_sign, 'e': null, 'n': filled_count}},
-                    {{'m': 'damaged', 'v': damaged, 'e': null, 'n': filled_count}},
-                    {{'m': 'upper', 'v': upper_case, 'e': null, 'n': filled_count}},
-                    {{'m': 'padded', 'v': padded, 'e': null, 'n': filled_count}},
-                    {{'m': 'negative', 'v': negative, 'e': null, 'n': filled_count}},
-                    {{'m': 'size', 'v': size, 'e': size_error, 'n': size_count}},
-                    {{'m': 'high', 'v': high, 'e': null, 'n': size_count}},
-                    {{'m': 'age', 'v': age, 'e': age_error, 'n': filled_count}},
-                    {{'m': 'future', 'v': future, 'e': null, 'n': filled_count}},
-                    {{'m': 'hour', 'v': hour, 'e': hour_error, 'n': hour_count}}
+                    {'m': 'filled', 'v': filled, 'e': null, 'n': row_count},
+                    {'m': 'distinct', 'v': different, 'e': null, 'n': filled_count},
+                    {'m': 'length', 'v': length, 'e': length_error, 'n': filled_count},
+                    {'m': 'digits', 'v': digits, 'e': null, 'n': filled_count},
+                    {'m': 'letters', 'v': letters, 'e': null, 'n': filled_count},
+                    {'m': 'at', 'v': at_sign, 'e': null, 'n': filled_count},
+                    {'m': 'upper', 'v': upper_case, 'e': null, 'n': filled_count},
+                    {'m': 'padded', 'v': padded, 'e': null, 'n': filled_count},
+                    {'m': 'negative', 'v': negative, 'e': null, 'n': filled_count},
+                    {'m': 'size', 'v': size, 'e': size_error, 'n': size_count},
+                    {'m': 'high', 'v': high, 'e': null, 'n': size_count},
+                    {'m': 'age', 'v': age, 'e': age_error, 'n': filled_count},
+                    {'m': 'future', 'v': future, 'e': null, 'n': filled_count},
+                    {'m': 'hour', 'v': hour, 'e': hour_error, 'n': hour_count}
                 ]
             end
         ) as one
@@ -354,6 +360,21 @@ listed as (
 select feed, file_path, load_id, column_name, one.m, null, one.v, one.e, one.n
 from listed
 where one.v is not null and one.n > 0
+"""
+
+# Only letters beyond ASCII can be damaged, and one column may have few of them: of all that a file
+# has, or had before they became question marks.
+_MEASURE_DAMAGE = f"""
+insert into quality.file_profiles
+with looked_at as (
+    select feed, file_path, load_id, regexp_matches(cell, {_DAMAGED}) as is_damaged
+    from profile_cells
+    where kind = 'text' and (regexp_matches(cell, {_DAMAGED}) or cell <> strip_accents(cell))
+)
+
+select feed, file_path, load_id, '', 'damaged', null, avg(is_damaged::int), null, count(*)
+from looked_at
+group by all
 """
 
 _COUNT_VALUES = f"""
@@ -397,26 +418,34 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
     A file of nothing but new versions, in a feed of new records, has taken the ids of others.
     """
     keys = ", ".join(quoted(key) for key in feed.key)
+    about = [c for c in feed.columns if feed.cursor and c.pii in {Pii.DIRECT, Pii.INDIRECT}]
+    names = "".join(f", {quoted(column.name)}" for column in about)
     connection.execute(
         f"""
-        insert into quality.file_profiles
+        create or replace temp table profile_known as
         with days as (
-            select feed, file_path, load_id, delivery_day from quality.profiled_files
+            select file_path, load_id, delivery_day from quality.profiled_files
             union
-            select feed, file_path, load_id, delivery_day from files_to_profile
+            select file_path, load_id, delivery_day from files_to_profile
         ),
 
         found as (
-            select {keys}, _source_file as file_path, _load_id as load_id
+            select {keys}, _source_file as file_path, _load_id as load_id{names}
             from raw.{quoted(feed.table)}
             where ({keys}) in (select ({keys}) from profile_sample)
-        ),
+        )
 
-        first_seen as (
-            select {keys}, min(coalesce(days.delivery_day, '0001-01-01')) as first_day
-            from found
-            left join days using (file_path, load_id)
-            group by {keys}
+        -- what was delivered before the profiles began has no day left
+        select found.*, coalesce(days.delivery_day, '0001-01-01') as first_day
+        from found
+        left join days using (file_path, load_id)
+        """
+    )
+    connection.execute(
+        f"""
+        insert into quality.file_profiles
+        with first_seen as (
+            select {keys}, min(first_day) as first_day from profile_known group by {keys}
         ),
 
         measured as (
@@ -436,6 +465,48 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
             value, null, row_count
         from measured
         unpivot (value for measure in (known, single))
+        """
+    )
+    if about:
+        _profile_kept(connection, feed, [column.name for column in about])
+    connection.execute("drop table profile_known")
+
+
+def _profile_kept(connection: duckdb.DuckDBPyConnection, feed: Feed, names: list[str]) -> None:
+    """Keep, of the records that came before, the share whose value is one that they had then.
+
+    What slips by a row looks like itself and belongs to another person.
+    """
+    keys = ", ".join(f"sample.{quoted(key)}" for key in feed.key)
+    same_key = " and ".join(f"sample.{quoted(key)} = known.{quoted(key)}" for key in feed.key)
+    kept = ", ".join(
+        f"bool_or(sample.{quoted(name)} = known.{quoted(name)}) as kept_{i}"
+        for i, name in enumerate(names)
+    )
+    listed = ", ".join(
+        f"{{'name': {literal(name)}, 'kept': avg(kept_{i}::int), 'row_count': count(kept_{i})}}"
+        for i, name in enumerate(names)
+    )
+    connection.execute(
+        f"""
+        insert into quality.file_profiles
+        with compared as (
+            select sample.file_path, sample.load_id, {keys}, {kept}
+            from profile_sample as sample
+            inner join profile_known as known
+                on {same_key} and known.first_day < sample.delivery_day
+            group by all
+        ),
+
+        listed as (
+            select file_path, load_id, unnest([{listed}]) as one from compared group by all
+        )
+
+        select
+            {literal(feed.name)}, file_path, load_id, one.name, 'kept', null, one.kept, null,
+            one.row_count
+        from listed
+        where one.row_count > 0
         """
     )
 
@@ -462,6 +533,29 @@ def _profile_orphans(connection: duckdb.DuckDBPyConnection, reference: Reference
         from profile_sample
         left join known on profile_sample.{column} = known.known_key
         where {column} is not null and exists (select 1 from {other})
+        group by all
+        """
+    )
+    if reference.same is None:
+        return
+    same = quoted(reference.same)
+    connection.execute(
+        f"""
+        insert into quality.file_profiles
+        with known as (
+            select {key} as known_key, list(lower(trim({same}))) as known_values
+            from {other}
+            where {key} in (select {column} from profile_sample) and {same} is not null
+            group by {key}
+        )
+
+        select
+            {literal(reference.feed)}, file_path, load_id, {literal(reference.same)},
+            {literal("agrees in " + reference.other_feed)}, null,
+            avg(list_contains(known_values, lower(trim(sample.{same})))::int), null, count(*)
+        from profile_sample as sample
+        inner join known on sample.{column} = known.known_key
+        where sample.{same} is not null
         group by all
         """
     )
