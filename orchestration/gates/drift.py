@@ -724,14 +724,16 @@ _SILENCE = (
     from silent
     where level is not null
     """,
-    # On the newest day other feeds came, and this one, which always comes with them, did not.
+    # On the newest day half of the feeds came, and this one, which always comes then, did not.
     """
     insert into quality.drift_findings
     with days as (
         select delivery_day
         from drift_deliveries
         group by delivery_day
-        having count(*) > 1 and delivery_day <= $as_of
+        having
+            2 * count(*) >= (select count(distinct feed) from drift_deliveries)
+            and delivery_day <= $as_of
     ),
 
     newest as (

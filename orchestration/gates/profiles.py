@@ -424,13 +424,14 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
         f"""
         create or replace temp table profile_known as
         with days as (
-            select file_path, load_id, delivery_day from quality.profiled_files
+            -- by file: the rows of the version that a file had before are of the same delivery
+            select file_path, delivery_day from quality.profiled_files
             union
-            select file_path, load_id, delivery_day from files_to_profile
+            select file_path, delivery_day from files_to_profile
         ),
 
         found as (
-            select {keys}, _source_file as file_path, _load_id as load_id{names}
+            select {keys}, _source_file as file_path{names}
             from raw.{quoted(feed.table)}
             where ({keys}) in (select ({keys}) from profile_sample)
         )
@@ -438,7 +439,7 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
         -- what was delivered before the profiles began has no day left
         select found.*, coalesce(days.delivery_day, '0001-01-01') as first_day
         from found
-        left join days using (file_path, load_id)
+        left join days using (file_path)
         """
     )
     connection.execute(
