@@ -148,6 +148,10 @@ bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 
 bench-faults: .venv/dev ## kill N=100 runs in every stage while readers read, then every other fault
 	@.venv/bin/python -m benchmarks.faults --kills $(or $(N),100)
 
+bench-data-faults: .venv/run ## break one thing in a day's files, see which gate notices: PEOPLE=40000 (ONLY=text ALL_GATES=1)
+	@.venv/bin/python -m benchmarks.data_faults --people '$(or $(PEOPLE),40000)' \
+	    $(if $(ONLY),--only '$(ONLY)') $(if $(ALL_GATES),--all-gates)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -182,4 +186,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults lock clean

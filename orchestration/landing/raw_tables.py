@@ -40,9 +40,6 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                         f" add column {quoted(column.name)} varchar"
                     )
         connection.execute(_CREATE_FILES)
-        for name in ("read_columns", "accepted_columns", "drift", "contract"):
-            connection.execute(f"alter table raw.files add column if not exists {name} varchar")
-        connection.execute(_CREATE_REJECTS)
         create_quarantine(connection)
 
 
@@ -66,7 +63,11 @@ create table if not exists raw.files (
     seconds double not null,
     load_id varchar not null,
     loaded_at timestamp not null,
-    is_present boolean not null
+    is_present boolean not null,
+    read_columns varchar,
+    accepted_columns varchar,
+    drift varchar,
+    contract varchar
 )
 """
 

@@ -51,6 +51,18 @@ MIGRATIONS: tuple[Migration, ...] = (
         create table if not exists state.layers (layer varchar not null, inputs varchar not null);
         """,
     ),
+    Migration(
+        3,
+        "verdicts with the id of their check and who answers for it; columns of landed files",
+        # Verdicts are those of the last run: its gates have to be asked again.
+        """
+        drop table if exists quality.gate_results;
+        alter table if exists raw.files add column if not exists read_columns varchar;
+        alter table if exists raw.files add column if not exists accepted_columns varchar;
+        alter table if exists raw.files add column if not exists drift varchar;
+        alter table if exists raw.files add column if not exists contract varchar;
+        """,
+    ),
 )
 
 
