@@ -114,10 +114,11 @@ def _show_running(status: "Status") -> None:
     if run is None:
         _line("running", f"process {status.process} holds the installation", "cyan")
         return
+    where = f"in {run.stage_under_way}" if run.stage_under_way else "between two stages"
     since = f"for {_ago(run.began_at, status.asked_at)}" if run.began_at else ""
     _line(
         "running",
-        f"process {status.process} {since}, now in {run.stage_under_way or 'no stage'}, "
+        f"process {status.process} {since}, now {where}, "
         f"as of {run.as_of}, started by {run.started_by}",
         "cyan",
     )

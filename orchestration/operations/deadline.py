@@ -5,6 +5,7 @@ The exception is a KeyboardInterrupt, because that is what DuckDB, dbt and Dagst
 Python model) is ended with the process: every stage may be killed at any instant without harm.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -14,7 +15,11 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
+import duckdb
+
 GRACE = timedelta(seconds=60)
+# Time for dbt to cancel its queries and join its threads before it is interrupted once more.
+_AGAIN_SECONDS = 5.0
 
 
 class RunTimeoutError(KeyboardInterrupt):
@@ -65,16 +70,29 @@ class Deadline:
         self.passed = True
         ends = time.monotonic() + self._grace.total_seconds()
         while time.monotonic() < ends:
-            # again and again: the first signal may have come just before a stage began
+            # again and again: a signal may come just before a stage begins
             main = threading.main_thread().ident
             if self._is_main and main is not None:
                 signal.pthread_kill(main, signal.SIGALRM)
-            if self._over.wait(1.0):
+            if self._over.wait(_AGAIN_SECONDS):
                 return
         self._on_hang()
         os._exit(1)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.passed and self.interruptible:
-            self.interruptible = False
+            _interrupt_queries(frame)
             raise RunTimeoutError
+
+
+def _interrupt_queries(frame: FrameType | None) -> None:
+    """Tell the connections that the code under way knows of.
+
+    An exception alone makes DuckDB 1.5 give up the query, and then wait for its threads to end it.
+    """
+    while frame is not None:
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, duckdb.DuckDBPyConnection):
+                with contextlib.suppress(duckdb.Error):  # one that is closed already
+                    value.interrupt()
+        frame = frame.f_back

@@ -7,7 +7,6 @@ frees, tells that it does not. Nothing here imports Dagster: `warehouse status` 
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -206,14 +205,3 @@ def no_run_beside(settings: Settings) -> Iterator[int | None]:
             yield int(holder) if holder.isdigit() else 0
             return
         yield None
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is such a process on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

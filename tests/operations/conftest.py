@@ -60,7 +60,8 @@ class House:
         """Start such a run in a process of its own; body: statements that know `warehouse`."""
         program = textwrap.dedent(
             """
-            import dagster as dg, duckdb, os, signal, sys, threading, time
+            import dagster as dg, duckdb, os, signal, time
+            from datetime import timedelta
             from orchestration.cli import prepare_dagster
             from orchestration.run import Warehouse
             from orchestration.settings import Settings
@@ -87,7 +88,6 @@ class House:
             }
             | environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
 

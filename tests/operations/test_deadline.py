@@ -76,7 +76,6 @@ def test_a_run_in_time_is_left_alone_and_its_watch_ends_with_it(house: House) ->
 def test_what_does_not_listen_is_ended_with_its_process(house: House) -> None:
     process = house.process(
         """
-                import orchestration.operations.deadline as deadline
         with warehouse.stage("marts"):
             warehouse._deadline._grace = timedelta(seconds=1)
             while True:
