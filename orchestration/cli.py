@@ -127,17 +127,13 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
-    prepare_dagster(settings)
     show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
-    from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
     from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
-    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError  # noqa: PLC0415
 
     try:
-        with only_one_run(settings):
-            for sentence in put_away_damaged_events(settings.home / "dagster"):
-                logging.getLogger("warehouse").warning(sentence)
+        prepare_run(settings)
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
@@ -174,6 +170,17 @@ def _say_what_stands(settings: Settings, before: str | None) -> None:
     console.print(f"\n[red bold]{stands}[/]")
 
 
+def prepare_run(settings: Settings) -> None:
+    """See that nobody else runs, and make Dagster ready. Raises WarehouseBusyError."""
+    from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
+    from orchestration.run import only_one_run  # noqa: PLC0415 - Dagster
+
+    prepare_dagster(settings)
+    with only_one_run(settings):
+        for sentence in put_away_damaged_events(settings.home / "dagster"):
+            logging.getLogger("warehouse").warning(sentence)
+
+
 def build_job(settings: Settings) -> "JobDefinition":
     """Return the whole job; the same one serves for any as-of day."""
     from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415 - 3 s
@@ -184,7 +191,7 @@ def build_job(settings: Settings) -> "JobDefinition":
 def execute_job(
     job: "JobDefinition", settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
 ) -> "ExecuteInProcessResult":
-    """Run the job in this process, as of the settings' day; call `prepare_dagster` before."""
+    """Run the job in this process, as of the settings' day; call `prepare_run` before."""
     import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
 
     asked = {"rebuild": rebuild, "as_of": settings.as_of.isoformat()}

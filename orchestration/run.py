@@ -21,7 +21,6 @@ from orchestration.faults import told
 from orchestration.operations import retention
 from orchestration.operations.dagster_storage import prune_dagster, settle_dead_runs, started_by
 from orchestration.operations.deadline import Deadline
-from orchestration.operations.journal import Journal, journal_of, without_personal_data
 from orchestration.operations.ledger import (
     Outcome,
     RunRecord,
@@ -30,6 +29,7 @@ from orchestration.operations.ledger import (
     lock_path,
 )
 from orchestration.operations.migrations import SchemaVersionError, migrate
+from orchestration.operations.run_log import RunLog, run_log_of, without_personal_data
 from orchestration.provenance import code_version
 from orchestration.settings import Settings
 
@@ -69,7 +69,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     _settings: Settings = PrivateAttr()
     _record: RunRecord = PrivateAttr()
-    _journal: Journal = PrivateAttr()
+    _run_log: RunLog = PrivateAttr()
     _deadline: Deadline = PrivateAttr()
     _is_migrated: bool = PrivateAttr(default=False)
     # what went wrong in a stage, by its name; a retry that succeeds takes it away
@@ -81,7 +81,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Take the lock; speak of one as-of day even when the run crosses midnight."""
         settings = _settings_as_of(self.as_of)
         run_id = context.run.run_id if context.run else "manual"
-        with only_one_run(settings), journal_of(settings, run_id) as self._journal:
+        with only_one_run(settings), run_log_of(settings, run_id) as self._run_log:
             for killed in close_killed(settings, but=run_id):
                 log.warning("run %s was killed: %s", killed.run_id, killed.reason)
             if context.instance is not None:
@@ -91,7 +91,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._settings = settings.model_copy(update={"as_of": as_of})
             self._is_migrated, self._failures, self._attempts = False, {}, {}
             self._record.save(settings)
-            self._journal.write("info", "run began", as_of=as_of, what=self._record.what)
+            self._run_log.write("info", "run began", as_of=as_of, what=self._record.what)
             with Deadline(settings.run_timeout, lambda: self._end_hanging(context)) as deadline:
                 self._deadline = deadline
                 try:
@@ -121,7 +121,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._deadline.passed:
             raise self._timed_out(name)
         log.info("%s ...", name)
-        self._journal.stage = self._record.stage_under_way = name
+        self._run_log.stage = self._record.stage_under_way = name
         self._record.save(self._settings)
         stage = Stage(name=name)
         _forget_peak_memory()
@@ -153,8 +153,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._record.stage_under_way = None
             with told(self._settings, _stop):
                 self._record.save(self._settings)
-                self._journal.write("info", f"{name} ended", **stage.model_dump(exclude={"name"}))
-            self._journal.stage = None
+                self._run_log.write("info", f"{name} ended", **stage.model_dump(exclude={"name"}))
+            self._run_log.stage = None
 
     def _bring_up_database(self) -> None:
         """Once a run; a database that cannot be opened is for the stage itself to explain."""
@@ -210,10 +210,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             log.warning("what is too old was not deleted: %s", error)
         else:
             if deleted:
-                self._journal.write("info", "deleted what is too old", deleted=deleted)
+                self._run_log.write("info", "deleted what is too old", deleted=deleted)
         record.ended_at = datetime.now(UTC)
         record.save(settings)
-        self._journal.write(
+        self._run_log.write(
             "info",
             "run ended",
             outcome=record.outcome,
@@ -249,7 +249,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
         record.ended_at = datetime.now(UTC)
         record.save(self._settings)
-        self._journal.write("error", record.reason)
+        self._run_log.write("error", record.reason)
         if context.instance is not None and context.run is not None:
             context.instance.report_run_failed(context.run, record.reason)
 

@@ -245,23 +245,21 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.cli import (  # noqa: PLC0415 - it imports this module
         build_job,
         execute_job,
-        prepare_dagster,
+        prepare_run,
         show_failures,
         show_progress,
     )
     from orchestration.operations.backfill import BackfillError, plan  # noqa: PLC0415
     from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
     from orchestration.release import ReleaseError  # noqa: PLC0415
-    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError  # noqa: PLC0415
 
     try:
-        with only_one_run(settings):
-            pass
+        prepare_run(settings)
         days = plan(settings, options.first, options.last)
     except (BackfillError, ReleaseError, WarehouseBusyError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
-    prepare_dagster(settings)
     job = build_job(settings)
     for number, day in enumerate(days, 1):
         place = f"day {number} of {len(days)}, {day.as_of}"

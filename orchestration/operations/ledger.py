@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestration.faults import write_whole
 from orchestration.settings import Settings
 
 
@@ -103,9 +104,7 @@ class RunRecord(BaseModel):
         """Replace the file in one step."""
         path = self.path(settings, self.run_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, self.model_dump_json(indent=1))
 
     @property
     def seconds(self) -> float | None:

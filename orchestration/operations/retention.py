@@ -13,8 +13,8 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.operations.journal import logs_folder
 from orchestration.operations.ledger import runs_folder
+from orchestration.operations.run_log import logs_folder
 from orchestration.settings import Settings
 from orchestration.sql import rows, transaction
 

@@ -11,7 +11,6 @@ import pytest
 
 from orchestration.cli import prepare_dagster
 from orchestration.operations.dagster_storage import settle_dead_runs
-from orchestration.operations.journal import journal_path, without_personal_data
 from orchestration.operations.ledger import (
     Outcome,
     RunRecord,
@@ -19,6 +18,7 @@ from orchestration.operations.ledger import (
     read_ledger,
     runs_folder,
 )
+from orchestration.operations.run_log import log_path, without_personal_data
 from orchestration.run import Warehouse, log, only_one_run
 from tests.operations.conftest import House
 
@@ -70,7 +70,7 @@ def test_a_crash_is_told_from_a_finding_and_shows_no_personal_data(house: House)
     record = house.run(body)
     assert record.outcome is Outcome.CRASHED
     assert record.reason == "ValueError: Could not convert string <hidden> to INT32"
-    written = journal_path(house.settings, record.run_id).read_text()
+    written = log_path(house.settings, record.run_id).read_text()
     written += RunRecord.path(house.settings, record.run_id).read_text()
     assert "somebody logs <hidden>" in written
     assert "Eva" not in written
@@ -107,7 +107,7 @@ def test_each_line_of_a_log_is_an_object_with_time_level_run_stage_and_message(
     record = house.run(fine)
     lines = [
         json.loads(line)
-        for line in journal_path(house.settings, record.run_id).read_text().splitlines()
+        for line in log_path(house.settings, record.run_id).read_text().splitlines()
     ]
     assert [line["message"] for line in lines] == [
         "run began",

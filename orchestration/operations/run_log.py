@@ -42,12 +42,12 @@ def logs_folder(settings: Settings) -> Path:
     return settings.home / "logs"
 
 
-def journal_path(settings: Settings, run_id: str) -> Path:
+def log_path(settings: Settings, run_id: str) -> Path:
     """Log of a run."""
     return logs_folder(settings) / f"{run_id}.jsonl"
 
 
-class Journal(logging.Handler):
+class RunLog(logging.Handler):
     """Writes what the rooms say during a run; `stage` is the one under way."""
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -81,16 +81,16 @@ class Journal(logging.Handler):
 
 
 @contextmanager
-def journal_of(settings: Settings, run_id: str) -> Iterator[Journal]:
+def run_log_of(settings: Settings, run_id: str) -> Iterator[RunLog]:
     """Keep the log of a run during the block."""
-    journal = Journal(journal_path(settings, run_id), run_id)
+    run_log = RunLog(log_path(settings, run_id), run_id)
     level = log.level
     if not log.isEnabledFor(logging.INFO):
         log.setLevel(logging.INFO)
-    log.addHandler(journal)
+    log.addHandler(run_log)
     try:
-        yield journal
+        yield run_log
     finally:
-        log.removeHandler(journal)
+        log.removeHandler(run_log)
         log.setLevel(level)
-        journal.close()
+        run_log.close()
