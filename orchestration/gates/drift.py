@@ -574,28 +574,34 @@ _COMPARE = (
             judged.row_count,
             described.* exclude (feed, judged_day, column_name, measure, detail),
             bands.* exclude (measure),
-            case
-                -- more rows repeat more values, so the share falls as the rows rise
-                when judged.measure = 'distinct' then
-                    spread
-                    + (1 - expected) * abs(ln(judged.row_count / usual_rows))
-                    + sqrt((expected * judged.row_count + 0.5) / (judged.row_count + 1)
-                        * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
-                        / judged.row_count)
-                -- the error of a draw; half a row of each kind keeps it above zero
-                when kind = 'share' then sqrt(
-                    power(spread, 2)
-                    + ((expected * judged.row_count + 0.5) / (judged.row_count + 1))
-                    * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
-                    / judged.row_count
-                )
-                -- of an expected number of lines, not of the one that came
-                when judged.measure = 'rows' then sqrt(power(spread, 2) + exp(-expected))
-                when judged.error is not null
-                    then sqrt(power(spread, 2) + power(judged.error, 2))
+            -- what past deliveries differ by holds their chance too: the larger, not both
+            greatest(
+                -- a median deviation of few is uncertain
+                spread * (1 + 2 / past_count)
                 -- what has no error of its own varies more in fewer rows
-                else spread * sqrt(greatest(1, usual_rows / greatest(judged.row_count, 1)))
-            end as whole_spread
+                * if(
+                    kind = 'level' and judged.error is null,
+                    sqrt(greatest(1, usual_rows / greatest(judged.row_count, 1))),
+                    1
+                ),
+                case
+                    -- the error of a draw; half a row of each kind keeps it above zero
+                    when kind = 'share' then sqrt(
+                        ((expected * judged.row_count + 0.5) / (judged.row_count + 1))
+                        * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
+                        / judged.row_count
+                    )
+                    -- of an expected number of lines, not of the one that came
+                    when judged.measure = 'rows' then exp(-expected / 2)
+                    else coalesce(judged.error, 0)
+                end
+            )
+            -- more rows repeat more values, so the share of different ones falls
+            + if(
+                judged.measure = 'distinct',
+                (1 - expected) * abs(ln(judged.row_count / usual_rows)),
+                0
+            ) as whole_spread
         from judged
         inner join described
             using (feed, judged_day, column_name, measure, detail)

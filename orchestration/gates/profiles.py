@@ -12,7 +12,7 @@ import duckdb
 from orchestration.landing.feeds import FEEDS, Column, ColumnType, Feed, Pii
 from orchestration.sql import literal, quoted, transaction
 
-SAMPLED_ROWS = 5_000
+SAMPLED_ROWS = 2_000
 """Rows of a file that are looked at; by a hash of the key, so that all versions come together."""
 
 KEPT_DELIVERIES = 90

@@ -3,7 +3,7 @@
 import csv
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shop(history: Path, tmp_path: Path) -> Iterator[Shop]:
+def shop(history: Path, tmp_path: Path) -> Shop:
     """A copy that a test may break; files keep their times, so only what is new is read."""
     shutil.copytree(history, tmp_path / "shop")
     return Shop(tmp_path / "shop")
@@ -160,7 +160,7 @@ def slipped(rows: list[Row]) -> list[Row]:
     ]
 
 
-CRITICAL = {
+CRITICAL: dict[str, tuple[str, Callable[[list[Row]], list[Row]], str]] = {
     "half the file": ("shop/orders", lambda rows: rows[:20], "rows"),
     "amounts in cents": (
         "shop/orders",

@@ -1,5 +1,6 @@
 """A suite file that could mislead is refused with its place and a remedy, before GX is asked."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def catalogue() -> Iterator[Catalogue]:
             create table raw.shop__orders (order_id varchar);
             create table raw.crm__contacts (contact_id varchar);
             insert into raw.shop__orders values ('1');
+            alter table raw.shop__orders add column _source_file varchar;
+            alter table raw.shop__orders add column _load_id varchar;
+            create schema quality;
+            create table quality.judged_files (file_path varchar, load_id varchar);
             """
         )
         yield Catalogue(connection)
@@ -267,3 +272,36 @@ def test_landed_records_are_staged_once_whatever_their_versions(
         rows = connection.execute(staged_once_query("staged", contacts)).fetchall()
 
     assert (rows == []) is is_right
+
+
+NEW_VALUES = "expect: expect_new_values_to_fit\nseverity: warning\nbecause: Rules are rules.\n"
+
+
+def test_new_values_become_one_query_over_the_judged_files(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    text = suite(
+        NEW_VALUES + "mostly: 0.5\nvalues: {order_id: len(order_id) > 2}", table="raw.shop__orders"
+    )
+    _, asked = load(tmp_path, catalogue, text)
+
+    assert asked.startswith("expect_query_to_return_no_rows")
+    assert "quality.judged_files" in asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("mostly: 0.5", "needs `values`"),
+        ("mostly: 0.5\nvalues: {ordr_id: 1 = 1}", "no column `ordr_id`. Did you mean `order_id`"),
+        ("mostly: 0.5\nvalues: {order_id: 7}", "`order_id` needs a condition"),
+        ("mostly: 50\nvalues: {order_id: 1 = 1}", "`mostly` is 50. Write a share"),
+        ("mostly: 0.5\nvalues: {order_id: shoe_size = 1}", "DuckDB cannot run the query"),
+        ("mostly: 0.5\ncolumn: order_id\nvalues: {order_id: 1 = 1}", "unknown key `column`"),
+    ],
+)
+def test_new_values_that_cannot_be_asked_are_named(
+    tmp_path: Path, catalogue: Catalogue, arguments: str, complaint: str
+) -> None:
+    with pytest.raises(SuiteError, match=re.escape(complaint)):
+        load(tmp_path, catalogue, suite(f"{NEW_VALUES}{arguments}", table="raw.shop__orders"))

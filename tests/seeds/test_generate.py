@@ -83,6 +83,25 @@ def test_the_same_seed_gives_the_same_bytes(format: Format, tmp_path: Path) -> N
     assert (different, errors) == ([], [])
 
 
+def test_daily_deliveries_come_every_day_and_know_nothing_of_the_next(tmp_path: Path) -> None:
+    generate(tmp_path / "daily", tmp_path / "t.csv", people=150, seed=5, format="daily")
+    files = sorted((tmp_path / "daily" / "shop" / "orders").iterdir())
+    days = [file.stem for file in files]
+
+    assert days[0] == "2026-05-01"
+    assert days[-1] <= "2026-06-30"
+    assert len(days) > 10
+    for file in files:
+        with duckdb.connect() as database:
+            database.execute("set timezone = 'UTC'")
+            row = database.execute(
+                f"select max(cast(updated_at as timestamptz))::date from read_csv('{file}',"
+                " all_varchar = true)"
+            ).fetchone()
+        assert row is not None
+        assert str(row[0]) <= file.stem
+
+
 def test_another_seed_gives_another_world(tmp_path: Path) -> None:
     for seed in (1, 2):
         generate(tmp_path / f"{seed}", tmp_path / f"{seed}.csv", people=50, seed=seed)
