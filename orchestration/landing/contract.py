@@ -83,7 +83,8 @@ are not those that the feed had in the file read before:
   absent key is an empty value. accept, warn or stop.
 - `on_renamed_column`: both at once, and the names are alike, or the new values look like those that
   raw has of the old column. warn or stop.
-- `on_retyped_column`: most values of a column, and at least five, do not fit its type. warn or stop.
+- `on_retyped_column`: most values of a column, and at least five, do not fit its type. warn or
+  stop.
 
 `accept` loads the file and notes the columns in `raw.files`; `warn` loads it and says what is
 missing (lines with values of another type are rejected); `stop` refuses it. A changed policy is
