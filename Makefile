@@ -44,6 +44,15 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
+status: .venv/run ## release, runs, feeds, gates and disk at one glance
+	@$(WAREHOUSE) status
+
+doctor: .venv/run ## check the installation and say what to fix
+	@$(WAREHOUSE) doctor
+
+backfill: .venv/run ## release each day of a range, in order: FROM=2026-06-01 TO=2026-06-30
+	@$(WAREHOUSE) backfill --from '$(FROM)' --to '$(TO)'
+
 segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
 	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
 
@@ -136,6 +145,13 @@ bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 
 	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
 	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(KEEP),--keep)
 
+bench-faults: .venv/dev ## kill N=100 runs in every stage while readers read, then every other fault
+	@.venv/bin/python -m benchmarks.faults --kills $(or $(N),100)
+
+bench-data-faults: .venv/run ## break one thing in a day's files, see which gate notices: PEOPLE=40000 (ONLY=text ALL_GATES=1)
+	@.venv/bin/python -m benchmarks.data_faults --people '$(or $(PEOPLE),40000)' \
+	    $(if $(ONLY),--only '$(ONLY)') $(if $(ALL_GATES),--all-gates)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -170,4 +186,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults lock clean

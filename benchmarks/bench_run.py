@@ -31,7 +31,7 @@ from benchmarks.accuracy import pair_accuracy
 from benchmarks.bare import connect_bare, make_bare
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed
-from orchestration.run import RunRecord
+from orchestration.operations.ledger import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SAMPLE_AS_OF = date(2026, 6, 30)

@@ -1,4 +1,4 @@
-"""The `warehouse` command: run, rejects, rollback, releases, dev, identity's verbs, segments."""
+"""The `warehouse` command: run, rejects, releases, dev, the verbs of identity and operations."""
 
 import argparse
 import logging
@@ -16,13 +16,14 @@ from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
+from orchestration.operations.commands import add_operations
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from dagster import ExecuteInProcessResult, JobDefinition
 
-    from orchestration.run import RunRecord
+    from orchestration.operations.ledger import RunRecord
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_landing_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
+    add_operations(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
@@ -82,7 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             markup=False,
         )
         return 2
-    return action(settings, options)
+    try:
+        return action(settings, options)
+    except Exception as error:
+        from orchestration.faults import fault_sentence  # noqa: PLC0415 - 0.1 s for DuckDB
+
+        if (sentence := fault_sentence(settings, error)) is None:
+            raise  # a bug
+        console.print(f"  {sentence}", style="red", markup=False)
+        return 1
 
 
 def prepare_dagster(settings: Settings) -> None:
@@ -107,44 +117,91 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
-    prepare_dagster(settings)
-    _show_progress(started)
+    before = _linked(settings)
+    try:
+        return _run_and_tell(settings, options, started)
+    except Exception:
+        # Dagster's own storage, the lock or the record ran into something: `main` says into what.
+        _say_what_stands(settings, before)
+        raise
+
+
+def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
+    show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
-    from orchestration.run import RunRecord, WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError  # noqa: PLC0415
 
     try:
-        with only_one_run(settings):
-            pass
+        prepare_run(settings)
     except WarehouseBusyError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     from orchestration.transform.dbt import TransformError  # noqa: PLC0415 - dbt
 
+    before = _linked(settings)
     try:
-        result = _execute(settings, rebuild=options.rebuild)
+        result = execute_job(build_job(settings), settings, rebuild=options.rebuild)
     except TransformError as error:  # the project cannot even be parsed
         console.print(str(error), style="red", markup=False)
         return 1
     record = RunRecord.open(settings, result.run_id)
     _show_summary(record, time.perf_counter() - started)
-    if result.success and record.outcome != "stopped":
+    if result.success and record.outcome in GOOD_OUTCOMES:
         return 0
-    _show_failures(result, record)
+    _say_what_stands(settings, before)
+    show_failures(result, record)
     return 1
 
 
-def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
+def _linked(settings: Settings) -> str | None:
+    """Where `current` points to."""
+    return str(settings.current.readlink()) if settings.current.is_symlink() else None
+
+
+def _say_what_stands(settings: Settings, before: str | None) -> None:
+    """A run can fail after its release, when not even its record can be written."""
+    after = _linked(settings)
+    stands = (
+        "Nothing was released; the last release is untouched."
+        if after == before
+        else f"Released, {after} is current; but the run failed after that."
+    )
+    console.print(f"\n[red bold]{stands}[/]")
+
+
+def prepare_run(settings: Settings) -> None:
+    """See that nobody else runs, and make Dagster ready. Raises WarehouseBusyError."""
+    from orchestration.faults import put_away_damaged_events  # noqa: PLC0415
+    from orchestration.run import only_one_run  # noqa: PLC0415 - Dagster
+
+    prepare_dagster(settings)
+    with only_one_run(settings):
+        for sentence in put_away_damaged_events(settings.home / "dagster"):
+            logging.getLogger("warehouse").warning(sentence)
+
+
+def build_job(settings: Settings) -> "JobDefinition":
+    """Return the whole job; the same one serves for any as-of day."""
+    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415 - 3 s
+
+    return build_definitions(settings).resolve_job_def(JOB_NAME)
+
+
+def execute_job(
+    job: "JobDefinition", settings: Settings, *, rebuild: bool = False, started_by: str = "cli"
+) -> "ExecuteInProcessResult":
+    """Run the job in this process, as of the settings' day; call `prepare_run` before."""
     import dagster as dg  # noqa: PLC0415 - 1 s that `warehouse releases` need not pay
 
-    from orchestration.definitions import JOB_NAME, build_definitions  # noqa: PLC0415
-
-    job = build_definitions(settings).resolve_job_def(JOB_NAME)
+    asked = {"rebuild": rebuild, "as_of": settings.as_of.isoformat()}
     with dg.DagsterInstance.get() as instance:
         return job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            tags={"warehouse/started_by": started_by},
             run_config={
-                "resources": {"warehouse": {"config": {"rebuild": rebuild}}},
+                "resources": {"warehouse": {"config": asked}},
                 # Progress goes through the `warehouse` logger; Dagster's events go to its storage.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
@@ -154,7 +211,7 @@ def _execute(settings: Settings, rebuild: bool) -> "ExecuteInProcessResult":
 def _plan(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
     started = time.perf_counter()
     console.print(f"Planning as of [bold]{settings.as_of}[/]: {settings.landing} → a copy")
-    _show_progress(started)
+    show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
     from orchestration.plan import plan, plan_report  # noqa: PLC0415 - 3 s: Dagster and dbt
     from orchestration.scratch import ScratchError  # noqa: PLC0415
@@ -171,7 +228,9 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG0
     return 0 if found.would_release or found.is_unchanged else 1
 
 
-def _show_progress(started: float) -> None:
+def show_progress(started: float) -> None:
+    """Print what the rooms say, with the seconds since `started` (`time.perf_counter`)."""
+
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             style = "yellow" if record.levelno >= logging.WARNING else ""
@@ -220,10 +279,11 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
     console.print(table)
 
 
-def _show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
+def show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None:
     """Why nothing was released: a gate's sentences, or what a step raised."""
-    console.print("\n[red bold]Nothing was released; the last release is untouched.[/]")
     failures = [sentence for gate in record.gates for sentence in gate["failures"]]
+    if record.reason.startswith("timeout"):
+        failures.append(record.reason)
     for sentence in failures:
         console.print(f"  {sentence}", style="red", markup=False)
     for event in result.all_events:
@@ -272,10 +332,13 @@ def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: A
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.release import ReleaseError, rollback  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
 
     try:
-        release = rollback(settings, options.to)
-    except ReleaseError as error:
+        # A run carries the ids of the release that was current when it began.
+        with only_one_run(settings):
+            release = rollback(settings, options.to)
+    except (ReleaseError, WarehouseBusyError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     console.print(f"Readers now see {release.id}: {release.path}")

@@ -8,6 +8,9 @@ from orchestration.gates.checks import gate_checks
 from orchestration.landing import FEEDS, LandingError
 from orchestration.landing.assets import landing
 from orchestration.landing.listing import is_fresh, list_landing
+from orchestration.operations.dagster_storage import settle_dead_runs
+from orchestration.operations.deadline import GRACE
+from orchestration.operations.ledger import close_killed, no_run_beside
 from orchestration.release.assets import release_asset
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
@@ -36,7 +39,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         JOB_NAME,
         selection=dg.AssetSelection.all(),
         description="Land what is new, build, judge and publish it.",
-        tags={"dagster/max_runtime": str(6 * 3600)},
+        # The run ends itself (operations/deadline.py); the daemon is the second to ask.
+        tags={"dagster/max_runtime": str(int((settings.run_timeout + 2 * GRACE).total_seconds()))},
     )
     return dg.Definitions(
         assets=[landing, *transforms.values(), release],
@@ -66,8 +70,10 @@ def _landing_sensor() -> dg.SensorDefinition:
         description="Starts a run when files of the landing are new or changed and have settled.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settings = Settings()
+        _settle(context, settings)
         try:
-            files = list_landing(Settings().landing, FEEDS).files
+            files = list_landing(settings.landing, FEEDS).files
         except LandingError as error:
             return dg.SkipReason(str(error))
         if fresh := [file.name for file in files if is_fresh(file)]:
@@ -80,3 +86,10 @@ def _landing_sensor() -> dg.SensorDefinition:
         return dg.RunRequest(run_key=fingerprint)
 
     return sensor
+
+
+def _settle(context: dg.SensorEvaluationContext, settings: Settings) -> None:
+    """A killed run would hold up the queue for ever: one run at a time, and it never ends."""
+    with no_run_beside(settings) as holder:
+        if holder is None and close_killed(settings):
+            settle_dead_runs(context.instance, settings)

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.definitions import JOB_NAME, build_definitions
+from orchestration.operations.ledger import RunRecord
 from orchestration.release import current_release, read_manifest
 from orchestration.release.assets import RELEASE_KEY
-from orchestration.run import RunRecord
 from orchestration.scratch import scratch_copy
 from orchestration.settings import Settings
 from orchestration.sql import quoted

@@ -2,8 +2,9 @@
 
 import os
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +50,32 @@ class Settings(BaseSettings):
         default=7, ge=2, description="How many releases stay on disk, the current one included."
     )
 
+    keep_runs: int = Field(
+        default=50,
+        ge=2,
+        description="How many runs the ledger, the logs and Dagster's storage remember.",
+    )
+    keep_rejects_days: int = Field(
+        default=90,
+        ge=1,
+        description="Days that rejected lines are kept after their file has left the landing.",
+    )
+    run_timeout: timedelta = Field(
+        default=timedelta(hours=6),
+        description="How long a run may take before it is stopped, for example `6h`, `90m`, `30s`.",
+    )
+
+    @field_validator("run_timeout", mode="before")
+    @classmethod
+    def _duration(cls, given: Any) -> timedelta:
+        if isinstance(given, timedelta):
+            return given
+        match = re.fullmatch(r"([1-9][0-9]{0,6})\s?([smhd])", str(given))
+        if match is None:
+            raise ValueError("expected a time with its unit, for example 6h, 90m or 30s")
+        seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        return timedelta(seconds=int(match[1]) * seconds)
+
     @field_validator("memory_limit", mode="after")
     @classmethod
     def _memory_size(cls, text: str) -> str:
@@ -65,6 +92,11 @@ class Settings(BaseSettings):
     def working_database(self) -> Path:
         """Raw, staging, identity and state; only the run opens it."""
         return self.home / "work.duckdb"
+
+    @property
+    def arrivals(self) -> Path:
+        """When which file landed: the order in which a lost working database is made again."""
+        return self.home / "arrivals.csv"
 
     @property
     def candidate_database(self) -> Path:

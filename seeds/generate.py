@@ -16,7 +16,9 @@ account is a person of its own (`T...`).
 
 Formats: `csv` (default) writes plain CSV, and JSONL for web and support, in two exports per feed,
 `parquet` the same as Parquet, `sample` mixes all types over many dated exports: full dumps, deltas,
-rows that arrive late or twice, and a replay of an old file. `--bad-lines N` adds N lines that no
+rows that arrive late or twice, and a replay of an old file. `daily` writes one full export and then
+a delta a day for 60 days, up to the as-of day, with a weekly rhythm and no accident: what the gates
+are tried on. `--bad-lines N` adds N lines that no
 loader can read, each a damaged copy of a good line: see `delivery.DAMAGES`.
 """
 
@@ -24,7 +26,7 @@ import argparse
 import shutil
 import sys
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,8 @@ from seeds.generator.people import populate  # noqa: E402
 from seeds.generator.purchases import shop_around  # noqa: E402
 from seeds.generator.world import World  # noqa: E402
 
+# The last rows of a world crowd at its end, so daily deliveries stop earlier.
+QUIET_DAYS = 30
 RECORDS_PER_PERSON = 2.97  # measured; the share of people in each source decides it
 TRUTH_ENDINGS = (".csv", ".csv.gz", ".parquet")
 
@@ -77,7 +81,9 @@ def generate(
     if truth_file.resolve().is_relative_to(out.resolve()):
         raise GenerateError(f"the truth {truth_file} lies inside the landing {out}; choose another")
     _clear(out)
-    world = World(seed, as_of, people)
+    is_daily = format == "daily"
+    ends_on = as_of + timedelta(days=QUIET_DAYS) if is_daily else as_of
+    world = World(seed, ends_on, people, has_weekdays=is_daily)
     install_macros(world.database, world.end)
     delivery = Delivery(out, format, as_of)
     _tell_everything(world, delivery)
@@ -133,7 +139,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     size.add_argument("--records", type=int, help="about how many identity records to make")
     parser.add_argument("--seed", type=int, required=True, help="same seed, same bytes")
     parser.add_argument("--as-of", type=date.fromisoformat, default=date(2026, 6, 30))
-    parser.add_argument("--format", choices=("sample", "csv", "parquet"), default="csv")
+    parser.add_argument("--format", choices=("sample", "csv", "parquet", "daily"), default="csv")
     parser.add_argument("--bad-lines", type=int, default=0, help="unreadable lines to add (0)")
     return parser.parse_args(argv)
 

@@ -3,6 +3,13 @@
 from orchestration.gates.data_docs import build_data_docs
 from orchestration.gates.databases import GateError
 from orchestration.gates.gate import run_gate
+from orchestration.gates.layers import (
+    check_layers_before,
+    close_layer,
+    open_landing,
+    open_layer,
+    why_not_released,
+)
 from orchestration.gates.overrides import OverrideError
 from orchestration.gates.results import (
     LAYERS,
@@ -25,8 +32,13 @@ __all__ = [
     "Severity",
     "SuiteError",
     "build_data_docs",
+    "check_layers_before",
+    "close_layer",
     "gate_records",
+    "open_landing",
+    "open_layer",
     "passed_gates",
     "run_gate",
     "void_gates",
+    "why_not_released",
 ]

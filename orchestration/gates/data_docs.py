@@ -8,6 +8,7 @@ builder takes 0.7 s and leaves 5 MB of pictures and fonts.
 
 import html
 import json
+import logging
 import re
 import shutil
 from collections import defaultdict
@@ -15,10 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestration.faults import write_whole
 from orchestration.gates.databases import opened
 from orchestration.gates.lean_import import lean_import
 from orchestration.gates.results import LAYERS, GateRecord, GateResult, gate_records
 from orchestration.settings import Settings
+
+log = logging.getLogger("warehouse")
 
 # Scripts only filter and fold what is on the page; without them the whole page is shown.
 FROM_ELSEWHERE = re.compile(
@@ -81,13 +85,20 @@ def keep_documents(
         document["failed"] = failed[document["suite_name"]]
     file = _documents_file(settings, layer)
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(documents), encoding="utf-8")
+    write_whole(file, json.dumps(documents))
 
 
 def _kept_documents(settings: Settings, layer: str) -> Iterator[dict[str, Any]]:
     file = _documents_file(settings, layer)
-    if file.exists():
-        yield from json.loads(file.read_text(encoding="utf-8"))
+    if not file.exists():
+        return
+    try:
+        documents = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        # written by an earlier run: of this one's gates, the verdicts are in the database
+        log.warning("%s is damaged (%s): its pages are left out until that gate runs", file, error)
+        return
+    yield from documents
 
 
 def _documents_file(settings: Settings, layer: str) -> Path:

@@ -12,6 +12,7 @@ import duckdb
 from orchestration.gates import history
 from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
+from orchestration.gates.drift import accept_deliveries, judge_deliveries
 from orchestration.gates.lean_import import lean_import
 from orchestration.gates.overrides import overrides_file, overrides_in_force
 from orchestration.gates.results import (
@@ -54,6 +55,8 @@ def run_gate(
     corrections = read_corrections(journal_file(settings))
     with opened(settings.working_database) as connection:
         void_gates(connection, layer)
+        if layer == "landing":
+            judge_deliveries(connection, settings)
     with lean_import():
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process
     attached = attached_for(layer, settings)
@@ -115,6 +118,8 @@ def run_gate(
     )
     with opened(settings.working_database) as connection:
         record(connection, result)
+        if layer == "landing" and result.passed:
+            accept_deliveries(connection)
     return result
 
 

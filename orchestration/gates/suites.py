@@ -24,6 +24,9 @@ QUERY = "expect_query_to_return_no_rows"
 # Written for the warehouse: each becomes SQL and is asked as QUERY.
 UNIQUE_KEY = "expect_key_to_be_unique"
 STAGED_ONCE = "expect_landed_records_to_be_staged_once"
+NEW_VALUES_FIT = "expect_new_values_to_fit"
+# A file with fewer filled values gives no share worth the name.
+LEAST_NEW_VALUES = 20
 
 # A check whose failing rows have it is about rows, not about the table as a whole.
 ROW_HASH = "_row_hash"
@@ -233,6 +236,37 @@ def staged_once_query(table: str, feed: Feed) -> str:
     """
 
 
+def new_values_fit_query(table: str, conditions: Mapping[str, str], mostly: float) -> str:
+    """SQL for newly delivered files in which too many values of a column do not fit.
+
+    conditions: SQL per column. Reads the rows of `quality.judged_files` only and once for all
+    columns, so its cost does not grow with the history.
+    """
+    pairs = ", ".join(
+        f"{{'name': '{column}', 'filled_count': count({column}), 'misfit_count':"
+        f" count(*) filter ({column} is not null and ({condition}) is not true)}}"
+        for column, condition in conditions.items()
+    )
+    return f"""
+        with counted as (
+            select landed._source_file as file_path, unnest([{pairs}]) as found
+            from {table} as landed
+            inner join quality.judged_files as files
+                on landed._source_file = files.file_path and landed._load_id = files.load_id
+            group by landed._source_file
+        )
+
+        select
+            file_path || ', ' || found.name || ': ' || found.misfit_count || ' of '
+            || found.filled_count || ' values' as reason
+        from counted
+        where
+            found.filled_count >= {LEAST_NEW_VALUES}
+            and found.misfit_count > {1 - mostly:.6f} * found.filled_count
+        order by file_path, found.name
+    """
+
+
 class _Reader:
     """Walks a suite file and knows, at every step, where it is."""
 
@@ -352,7 +386,7 @@ class _Reader:
         if not isinstance(expectation, str):
             raise SuiteError(f"{place}: has no `expect`. Name the expectation.")
         place += f" ({expectation})"
-        known = (*self.expectation_types, UNIQUE_KEY, STAGED_ONCE)
+        known = (*self.expectation_types, UNIQUE_KEY, STAGED_ONCE, NEW_VALUES_FIT)
         if expectation not in known:
             raise SuiteError(
                 f"{place}: there is no such expectation.{did_you_mean(expectation, known)}"
@@ -426,6 +460,8 @@ class _Reader:
         elif expectation == STAGED_ONCE:
             self._require(place, arguments, "feed", str)
             query = staged_once_query(table, self._feed(place, arguments["feed"]))
+        elif expectation == NEW_VALUES_FIT:
+            query = self._new_values_fit(place, table, arguments)
         elif expectation == QUERY:
             self._require(place, arguments, "query", str)
             query = self._fill(place, table, arguments["query"]).strip().rstrip(";")
@@ -435,6 +471,25 @@ class _Reader:
         if complaint:
             raise SuiteError(f"{place}: DuckDB cannot run the query: {complaint}")
         return QUERY, {"query": query}
+
+    def _new_values_fit(self, place: str, table: str, arguments: dict[str, Any]) -> str:
+        self._refuse_unknown_keys(place, arguments, frozenset({"values", "mostly"}))
+        values, mostly = arguments.get("values"), arguments.get("mostly")
+        if not isinstance(values, dict) or not values:
+            raise SuiteError(f"{place}: needs `values`, a mapping of columns to SQL conditions.")
+        known = self.catalogue.columns[table]
+        for column, condition in values.items():
+            if column not in known:
+                raise SuiteError(
+                    f"{place}: `{table}` has no column `{column}`."
+                    f"{did_you_mean(str(column), known)}"
+                )
+            if not isinstance(condition, str) or not condition.strip():
+                raise SuiteError(f"{place}: `{column}` needs a condition, SQL about a row.")
+        if not isinstance(mostly, int | float) or isinstance(mostly, bool) or not 0 < mostly <= 1:
+            raise SuiteError(f"{place}: `mostly` is {mostly!r}. Write a share above 0, up to 1.")
+        filled = {column: self._fill(place, table, text) for column, text in values.items()}
+        return new_values_fit_query(table, filled, mostly)
 
     def _require(self, place: str, arguments: dict[str, Any], key: str, kind: type) -> None:
         """Demand one argument and no other."""

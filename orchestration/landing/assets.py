@@ -1,21 +1,36 @@
 """The feeds as Dagster assets: one step reads every new or changed file of the landing."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import duckdb
 
-from orchestration.gates import void_gates
+from orchestration.faults import fault_sentence, put_away_damaged
+from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.identity.decisions import DecisionError
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
+from orchestration.landing.arrivals import (
+    Arrival,
+    ArrivalsError,
+    have_landed,
+    keep_arrivals,
+    match_arrivals,
+    read_arrivals,
+)
+from orchestration.landing.listing import list_landing
 from orchestration.landing.quarantine import (
     QuarantineError,
     follow_corrections,
     journal_file,
     read_corrections,
 )
+from orchestration.operations.freshness import feed_freshness
+from orchestration.operations.ledger import Outcome
+from orchestration.operations.migrations import migrate
+from orchestration.operations.retention import forget_rejects
 from orchestration.provenance import provenance
 from orchestration.release import (
     Release,
@@ -26,6 +41,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
+from orchestration.sql import quoted
 from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
 
@@ -63,36 +79,59 @@ def landing(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read what is new in the landing; yields nothing, so nothing runs, when nothing changed."""
     settings = warehouse.settings
-    with warehouse.stage("landing"):
+    with warehouse.stage("landing", may_retry=True) as stage:
         try:
             # before anything is landed: a rule that cannot be used would fail the marts at the end
             check_segment_rules()
             release = current_release(settings)
+            manifest = read_manifest(release) if release is not None else None
         except (SegmentRuleError, ReleaseError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        if manifest is not None and manifest.as_of > settings.as_of:
+            log.warning(
+                "This run speaks of %s, the current release %s of a later day, %s: readers go back "
+                "to the earlier day. WAREHOUSE_AS_OF says which day it is, or else the clock.",
+                settings.as_of,
+                manifest.release_id,
+                manifest.as_of,
+            )
         with _working_database(settings) as connection:
+            _sweep(connection)
+            migrate(connection)
+            open_landing(connection)
             try:
+                arrivals = _arrivals(connection, settings)
                 report = land(
                     connection,
                     settings.landing,
                     load_id=context.run.run_id,
-                    loaded_at=datetime.now(UTC),
+                    loaded_at=_now(connection, arrivals),
+                    arrived=_landed_again(settings, arrivals, warehouse.rebuild),
                     progress=log.info,
                 )
             except LandingError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
+            keep_arrivals(connection, settings.arrivals)
             _let_back_in(connection, warehouse)
+            stage.rows = sum(feed.raw_row_count for feed in report.feeds.values())
+            forgotten = forget_rejects(connection, settings.keep_rejects_days, datetime.now(UTC))
+            if forgotten:
+                log.info("forgot %d rejected lines of files that are gone", forgotten)
+            warehouse.record.feeds = feed_freshness(connection, settings, report)
             _load_ids(connection, release)
             _load_decisions(connection, settings)
-            inputs = provenance(settings, connection)["inputs"]
+            inputs = str(provenance(settings, connection)["inputs"])
             unchanged = (
-                release is not None
+                manifest is not None
                 and not report.refused
                 and not warehouse.rebuild
-                and read_manifest(release).provenance.get("inputs") == inputs
+                # made anew: what explains and previews the customers has to be built again too
+                and not arrivals
+                and manifest.provenance.get("inputs") == inputs
             )
             if not unchanged:
-                void_gates(connection, "landing")
+                open_layer(connection, "landing")
+            close_layer(connection, "landing", inputs)
         _tell(warehouse, report)
     if unchanged and release is not None:
         with warehouse.stage("release check"):
@@ -114,24 +153,25 @@ def landing(
 
 
 def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """Open or make the working database; all of it can be made again."""
+    """Open or make the working database; a damaged one is put away, all of it can be made again.
+
+    So is a damaged candidate, which dbt opens in every stage.
+    """
+    for spilled in settings.home.glob("*.duckdb.tmp"):
+        shutil.rmtree(spilled)  # what queries of a killed run had no memory for
     try:
-        return duckdb.connect(
-            str(settings.working_database),
-            config={
-                "memory_limit": settings.memory_limit,
-                "threads": settings.threads,
-                # Read by this DuckDB only; its text compression halves the CPU of a large load.
-                "storage_compatibility_version": "latest",
-            },
-        )
+        if settings.candidate_database.exists():
+            duckdb.connect(str(settings.candidate_database), read_only=True).close()
+        return _connect(settings)
     except duckdb.Error as error:
+        sentences = put_away_damaged(settings)
+        for sentence in sentences:
+            log.warning(sentence)
+        if sentences:
+            return _connect(settings)
         raise dg.Failure(
-            description=(
-                f"The working database {settings.working_database} cannot be opened: {error}. "
-                "When no other program holds it, delete it: the next run makes it again from the "
-                "landing, and the customer ids come from the current release."
-            ),
+            description=fault_sentence(settings, error)
+            or f"The databases in {settings.home} cannot be opened: {error}.",
             allow_retries=False,
         ) from error
 
@@ -146,6 +186,88 @@ def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) ->
     readmitted, repaired = follow_corrections(connection, corrections, warehouse.record.run_id, now)
     if readmitted or repaired:
         log.info("quarantine: %d rows readmitted, %d repaired", readmitted, repaired)
+
+
+def _sweep(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what a killed dbt left: tables under way, and those that were to be replaced."""
+    left = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where database_name = current_database()"
+        " and regexp_matches(table_name, '__dbt_(backup|tmp)')"
+    ).fetchall()
+    for schema, table in left:
+        connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")
+
+
+def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        str(settings.working_database),
+        config={
+            "memory_limit": settings.memory_limit,
+            "threads": settings.threads,
+            # Read by this DuckDB only; its text compression halves the CPU of a large load.
+            "storage_compatibility_version": "latest",
+        },
+    )
+
+
+def _arrivals(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[Arrival, ...]:
+    """What has landed in a working database that is lost; nothing while this one knows it all."""
+    if have_landed(connection):
+        return ()
+    try:
+        return read_arrivals(settings.arrivals)
+    except ArrivalsError as error:
+        log.warning(
+            "%s, so nobody knows in which order the files landed: they land in the order of their "
+            "names",
+            error,
+        )
+        return ()
+
+
+def _landed_again(
+    settings: Settings, arrivals: tuple[Arrival, ...], anyway: bool
+) -> Mapping[str, datetime]:
+    """When the files of the landing landed first; a file that is gone would be lost in silence."""
+    if not arrivals:
+        return {}
+    landed, missing = match_arrivals(arrivals, list_landing(settings.landing, FEEDS).files)
+    if missing:
+        sentence = (
+            f"The working database is made anew, but {len(missing):,} of {len(arrivals):,} files "
+            f"that it was made from are no longer in {settings.landing}, or were changed there, "
+            f"among them {missing[0].file_path}"
+        )
+        if not anyway:
+            raise LandingError(
+                f"{sentence}. Bring them back; or build without them, and lose what only they "
+                "said, with `make run REBUILD=1`."
+            )
+        log.warning("%s; what only they said is lost", sentence)
+    log.info("%s files land anew, in the order in which they came", f"{len(landed):,}")
+    return landed
+
+
+def _now(connection: duckdb.DuckDBPyConnection, arrivals: tuple[Arrival, ...]) -> datetime:
+    """Return the time in UTC, but later than everything that landed before.
+
+    What landed last is the newest, whatever became of the clock since.
+    """
+    last = max((arrival.loaded_at for arrival in arrivals), default=None)
+    if have_landed(connection):
+        ((last,),) = connection.execute("select max(loaded_at) from raw.files").fetchall()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    if last is None or now > last:
+        return now
+    log.warning(
+        "The clock says %s, but files landed at %s: it went backwards. What lands now counts as "
+        "later nevertheless; set the clock right.",
+        f"{now:%Y-%m-%d %H:%M:%S}",
+        f"{last:%Y-%m-%d %H:%M:%S}",
+    )
+    later: datetime = last + timedelta(microseconds=1)
+    return later
 
 
 def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) -> None:
@@ -188,12 +310,14 @@ def _keep(warehouse: Warehouse, release: Release) -> None:
         verify_release(release)
     except ReleaseError as error:
         raise dg.Failure(
-            description=f"{error} Publish it anew with `make run REBUILD=1`.", allow_retries=False
+            description=f"{error} Or publish it anew with `make run REBUILD=1`.",
+            allow_retries=False,
         ) from error
     manifest = read_manifest(release)
-    warehouse.record.outcome = "unchanged"
+    warehouse.record.outcome = Outcome.UNCHANGED
     warehouse.record.release = {
         "id": release.id,
+        "inputs": manifest.provenance.get("inputs"),
         "path": str(release.path),
         "content_hash": manifest.content_hash,
         "rows": {name: table.row_count for name, table in manifest.tables.items()},

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -81,13 +82,16 @@ def land(
     loaded_at: datetime,
     feeds: Sequence[Feed] = FEEDS,
     policies: Mapping[str, FeedPolicy] | None = None,
+    arrived: Mapping[str, datetime] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> LandingReport:
     """Load every new or changed file below `landing` into schema `raw` of the connection.
 
     The connection must not be inside a transaction; its TimeZone is set to UTC and stays so.
     loaded_at: with zone, or UTC without. policies: what is done about schema drift, by feed name;
-    read from the policy file when not given. progress: told one line per batch of files.
+    read from the policy file when not given. arrived: names of files that landed before, in a
+    database that is lost, and when (UTC, without zone): they land before the others, in that order
+    and with that time. progress: told one line per batch of files.
 
     A file that cannot be loaded is refused: it is in the report and in `raw.files`, nothing of it
     is in raw, and the other files load. A file that is still being written is left for the next
@@ -107,15 +111,18 @@ def land(
             connection, load_id, loaded_at, spool=spool, policies=policies, progress=progress
         )
         run.outcomes, vanished = run.manifest.compare(listing.files)
-        files = [
-            file
-            for feed in feeds
-            for file in listing.files
-            if file.feed == feed and file.name not in run.outcomes
-        ]
+        moment_of = {file.name: loaded_at for file in listing.files} | dict(arrived or {})
+        places = {feed: place for place, feed in enumerate(feeds)}
+        files = sorted(
+            (file for file in listing.files if file.name not in run.outcomes),
+            # stable: in name order within a feed, as they are listed
+            key=lambda file: (moment_of[file.name], places[file.feed]),
+        )
         with _scanning_ahead(files) as scanned:
-            for feed in feeds:
-                run.load_feed(feed, [file for file in files if file.feed == feed], scanned)
+            for moment, together in groupby(files, key=lambda file: moment_of[file.name]):
+                run.loaded_at = run.manifest.loaded_at = moment
+                for feed, of_feed in groupby(together, key=lambda file: file.feed):
+                    run.load_feed(feed, list(of_feed), scanned)
     warnings = [*listing.warnings, *run.warnings]
     outcomes = tuple(run.outcomes[file.name] for file in listing.files)
     return LandingReport(

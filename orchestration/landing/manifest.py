@@ -27,9 +27,10 @@ _PAGE = 5_000
 class Manifest:
     """The manifest as one load reads and extends it; `raw.files` and `raw.rejects` must exist.
 
-    loaded_at: in UTC, without zone. columns_before: by feed name, the contract columns that the
-    file read last had; without an entry when none was read. `forget`, `record` and `add_rejects`
-    belong into the transaction that inserts the rows; the other methods commit by themselves.
+    loaded_at: of what is entered from now on, in UTC, without zone. columns_before: by feed name,
+    the contract columns that the file read last had; without an entry when none was read. `forget`,
+    `record` and `add_rejects` belong into the transaction that inserts the rows; the other methods
+    commit by themselves.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Manifest:
         self._read_again: set[str] = set()
         self._connection = connection
         self._load_id = load_id
-        self._loaded_at = loaded_at
+        self.loaded_at = loaded_at
         self._known_paths: set[str] = set()
         self._known_contents: set[tuple[str, str]] = set()
 
@@ -208,7 +209,7 @@ class Manifest:
                         "other": other,
                         "hash": content_hash,
                         "load_id": self._load_id,
-                        "loaded_at": self._loaded_at,
+                        "loaded_at": self.loaded_at,
                     },
                 )
         return outcome
@@ -275,7 +276,7 @@ class Manifest:
                 true as is_present
             from (select {values})
             """,
-            {**lists, "load_id": self._load_id, "loaded_at": self._loaded_at},
+            {**lists, "load_id": self._load_id, "loaded_at": self.loaded_at},
         )
 
     def add_rejects(self, file: LandedFile, content_hash: str, rejects: Iterable[Reject]) -> int:
@@ -301,7 +302,7 @@ class Manifest:
                     "values": [reject.value for reject in page],
                     "reasons": [reject.reason for reject in page],
                     "load_id": self._load_id,
-                    "loaded_at": self._loaded_at,
+                    "loaded_at": self.loaded_at,
                 },
             )
         return count

@@ -6,14 +6,17 @@ import duckdb
 
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.quarantine import create_quarantine
+from orchestration.operations.migrations import migrate
 from orchestration.sql import quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
     """Create schema `raw` with the table of every feed, the manifest, rejects and quarantine.
 
-    Safe to repeat. A column that the contract gained is added to a table that exists.
+    Safe to repeat. What an older version of the code has stored is brought up to this one first,
+    and a column that the contract gained is added to a table that exists.
     """
+    migrate(connection)
     with transaction(connection):
         connection.execute("create schema if not exists raw")
         known = set(
@@ -37,9 +40,6 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                         f" add column {quoted(column.name)} varchar"
                     )
         connection.execute(_CREATE_FILES)
-        for name in ("read_columns", "accepted_columns", "drift", "contract"):
-            connection.execute(f"alter table raw.files add column if not exists {name} varchar")
-        connection.execute(_CREATE_REJECTS)
         create_quarantine(connection)
 
 
@@ -63,7 +63,11 @@ create table if not exists raw.files (
     seconds double not null,
     load_id varchar not null,
     loaded_at timestamp not null,
-    is_present boolean not null
+    is_present boolean not null,
+    read_columns varchar,
+    accepted_columns varchar,
+    drift varchar,
+    contract varchar
 )
 """
 

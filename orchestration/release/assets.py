@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import duckdb
 
-from orchestration.gates import LAYERS, gate_records
+from orchestration.gates import gate_records, why_not_released
+from orchestration.operations.ledger import Outcome
 from orchestration.provenance import provenance
-from orchestration.release import ReleaseError, publish, read_manifest
+from orchestration.release import ReleaseError, current_release, publish, read_manifest
 from orchestration.run import Warehouse, log
+from orchestration.settings import Settings
 
 RELEASE_KEY = dg.AssetKey(["release", "current"])
 
@@ -35,27 +37,22 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def release(warehouse: Warehouse) -> dg.MaterializeResult[None]:
         settings = warehouse.settings
-        with warehouse.stage("release"):
+        with warehouse.stage("release") as stage:
             with duckdb.connect(str(settings.working_database), read_only=True) as connection:
                 gates = gate_records(connection)
-                passed = {gate.layer for gate in gates if gate.passed}
-                missing = [layer for layer in LAYERS if layer not in passed]
-                if missing:
-                    raise dg.Failure(
-                        description=(
-                            f"Not released: the {' and the '.join(missing)} gate has not passed "
-                            "since its layer was built. Run the whole job."
-                        ),
-                        allow_retries=False,
-                    )
                 explained = provenance(settings, connection)
                 measures = _measures(connection)
+                refusal = why_not_released(connection, str(explained["inputs"]))
+                if refusal:
+                    raise dg.Failure(description=refusal, allow_retries=False)
             try:
+                now = datetime.now(UTC)
+                _tell_of_clock(settings, now)
                 published = publish(
                     settings,
                     gates=[asdict(gate) for gate in gates],
                     provenance=explained,
-                    released_at=datetime.now(UTC),
+                    released_at=now,
                     measures=measures,
                     progress=log.debug,
                 )
@@ -63,9 +60,11 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             manifest = read_manifest(published)
             log.info("published %s", published.id)
-            warehouse.record.outcome = "released"
+            stage.rows = sum(table.row_count for table in manifest.tables.values())
+            warehouse.record.outcome = Outcome.RELEASED
             warehouse.record.release = {
                 "id": published.id,
+                "inputs": explained["inputs"],
                 "path": str(published.path),
                 "content_hash": manifest.content_hash,
                 "rows": {name: table.row_count for name, table in manifest.tables.items()},
@@ -98,3 +97,17 @@ def _measures(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
         " order by measure"
     ).fetchall()
     return dict(found)
+
+
+def _tell_of_clock(settings: Settings, now: datetime) -> None:
+    current = current_release(settings)
+    if current is None:
+        return
+    last = read_manifest(current).released_at
+    if now < last:
+        log.warning(
+            "The clock says %s, but the current release was made at %s: it went backwards. The "
+            "new release follows the others all the same; set the clock right.",
+            f"{now:%Y-%m-%d %H:%M:%S}",
+            f"{last:%Y-%m-%d %H:%M:%S}",
+        )

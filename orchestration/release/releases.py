@@ -41,6 +41,9 @@ from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
 
 STORAGE_VERSION = "v1.0.0"
+# Of `manifest.json`. A field that is added gets a default, so that older manifests stay readable; a
+# change that older code must not read gets a new number.
+MANIFEST_FORMAT = 1
 
 Progress = Callable[[str], None]
 
@@ -71,6 +74,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    format_version: int = MANIFEST_FORMAT
     release_id: str
     as_of: date
     released_at: datetime
@@ -207,9 +211,14 @@ def current_release(settings: Settings) -> Release | None:
     if linked is None:
         return None
     if linked not in _ids(settings):
+        remedy = (
+            f"Bring it back, or roll back to another one. {_known(settings)}"
+            if _ids(settings)
+            else "Bring it back from a backup: there is no other release to roll back to, and "
+            "without any every customer gets a new id. To accept that, remove the link."
+        )
         raise ReleaseError(
-            f"{settings.current} points to release {linked}, which is gone. Publish again, or roll "
-            f"back to another one. {_known(settings)}"
+            f"{settings.current} points to release {linked}, which is gone. {remedy}"
         )
     return Release(linked, settings.releases / linked)
 
@@ -225,6 +234,12 @@ def read_manifest(release: Release) -> Manifest:
         manifest = Manifest.model_validate_json(release.manifest.read_bytes())
     except (OSError, ValidationError) as error:
         raise _damaged(release, f"its manifest.json cannot be read ({error})") from error
+    if manifest.format_version > MANIFEST_FORMAT:
+        raise ReleaseError(
+            f"Release {release.id} was written by newer code: its manifest has format "
+            f"{manifest.format_version}, this code reads up to {MANIFEST_FORMAT}. Run the newer "
+            "code, or roll back to an older release."
+        )
     if manifest.release_id != release.id:
         raise _damaged(release, f"its manifest.json is that of {manifest.release_id}")
     if manifest.content_hash != hash_tables(manifest.tables):
@@ -500,7 +515,8 @@ def _known(settings: Settings) -> str:
 
 def _damaged(release: Release, what: str) -> ReleaseError:
     return ReleaseError(
-        f"Release {release.id} is damaged: {what}. Publish again, or roll back to another release."
+        f"Release {release.id} is damaged: {what}. Roll back to another release, or bring its "
+        "folder back from a backup."
     )
 
 

@@ -14,8 +14,9 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from orchestration.gates import void_gates
+from orchestration.gates import GateError, check_layers_before, close_layer, open_layer
 from orchestration.landing import Feed
+from orchestration.provenance import provenance
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, BuiltNode, TransformError, parse, target_folder
@@ -91,16 +92,26 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
         settings = warehouse.settings
         selected = context.selected_asset_keys
         only = [key.path[-1] for key in sorted(selected)] if context.is_subset else []
-        with warehouse.stage(layer):
+        with warehouse.stage(layer) as stage:
             with duckdb.connect(str(settings.working_database)) as connection:
-                void_gates(connection, layer)
+                try:
+                    check_layers_before(connection, layer)
+                except GateError as error:
+                    raise dg.Failure(description=str(error), allow_retries=False) from error
+                inputs = str(provenance(settings, connection)["inputs"])
+                before = open_layer(connection, layer)
             try:
                 nodes = build_layer(
                     settings, _manifest(Settings()), layer, only, anew=warehouse.rebuild
                 )
             except TransformError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
+            # some tables alone: the layer is whole if the others were made from the same inputs
+            if not only or before == inputs:
+                with duckdb.connect(str(settings.working_database)) as connection:
+                    close_layer(connection, layer, inputs)
             rows = _row_counts(settings.working_database, settings.candidate_database)
+            stage.rows = sum(rows.get((node.schema, node.name), 0) for node in nodes)
         for node in nodes:
             yield _materialized(node, rows)
 

@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.faults import remove_database
 from orchestration.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def target_folder(settings: Settings) -> Path:
 def parse(settings: Settings) -> "Manifest":
     """Parse the project; 5 s the first time, 0.4 s while nothing changed (dbt's partial parse).
 
+    Returns its models and seeds, without tests.
+
     The environment is a constant one: dbt would parse everything anew on another as-of day or in
     another home, though what it parses says nothing of either.
     """
@@ -65,7 +68,11 @@ def parse(settings: Settings) -> "Manifest":
         result = _invoke(settings, ["parse"], None, {"WAREHOUSE_AS_OF": "2000-01-01"})
     if not result.success:
         raise TransformError(f"dbt cannot parse {DBT_PROJECT}: {result.exception}")
-    return result.result  # type: ignore[return-value]
+    manifest: Manifest = result.result  # type: ignore[assignment]
+    # A run asks the gates, not dbt's tests; 840 of them in the graph cost 0.2 s per invocation.
+    manifest.nodes = {n: x for n, x in manifest.nodes.items() if str(x.resource_type) != "test"}
+    manifest.unit_tests = {}
+    return manifest
 
 
 def build(
@@ -89,7 +96,7 @@ def build(
     """
     if layer == "marts" and not only and not increment:
         # Written from empty: a file that is copied as it stands holds no freed blocks.
-        settings.candidate_database.unlink(missing_ok=True)
+        remove_database(settings.candidate_database)
     selection = list(only) or LAYERS[layer].split()
     command = ["build", "--no-write-json", "--select", *selection]
     command += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]

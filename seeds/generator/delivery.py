@@ -12,7 +12,7 @@ from typing import Literal
 from orchestration.landing.feeds import FEEDS, ColumnType, Feed
 from seeds.generator.world import NEVER, World
 
-Format = Literal["sample", "csv", "parquet"]
+Format = Literal["sample", "csv", "parquet", "daily"]
 FEED_BY_NAME = {feed.name: feed for feed in FEEDS}
 
 # The sample shows every file type; a benchmark has plain text (or Parquet) and few files.
@@ -23,6 +23,7 @@ SAMPLE_ENDINGS = {
 }
 GZIPPED_WHEN_FULL = frozenset({"shop/orders", "shop/order_lines", "pos/receipts", "web/events"})
 FULL_TWICE = frozenset({"crm/contacts", "pos/members"})  # nightly dumps repeat unchanged rows
+DAILY_DAYS = 60  # deliveries of a feed after its first, full one
 NEVER_BLANK = frozenset({"customer_id"})  # without it an account's order would look like a guest's
 ARROW_TYPES = {
     ColumnType.TIMESTAMP: "timestamptz",
@@ -92,6 +93,10 @@ class Delivery:
 
     def _plan(self, feed: Feed) -> list[Export]:
         """The export calendar of a feed."""
+        if self.format == "daily":
+            days = [self.as_of - timedelta(days=ago) for ago in range(DAILY_DAYS, -1, -1)]
+            deltas = [Export(d, "delta", _midnight_after(b)) for b, d in pairwise(days)]
+            return [Export(days[0], "full"), *deltas]
         if self.format != "sample":
             first, last = self.as_of - timedelta(days=30), self.as_of
             return [Export(first, "full"), Export(last, "delta", _midnight_after(first))]
@@ -106,7 +111,7 @@ class Delivery:
     def _ending(self, feed: Feed, export: Export) -> str:
         if self.format == "parquet":
             return "parquet"
-        if self.format == "csv":
+        if self.format in {"csv", "daily"}:
             return "jsonl" if feed.source in {"web", "support"} else "csv"
         ending = SAMPLE_ENDINGS.get(feed.name, "csv")
         is_history = export.day <= self.as_of - timedelta(days=30)

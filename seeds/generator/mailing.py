@@ -11,7 +11,6 @@ from seeds.generator.records import Records, blanks, keep_records
 from seeds.generator.world import DAY, NEVER, Bools, Ints, World, pick, roll, spread, words
 
 MANNERS = Manners(typo=0.02, nickname=0.1, no_name=0.25, no_mail=0.0, work_mail=0.15, home_mail=0.4)
-MAIL_EVERY_DAYS = 30
 BOUNCING_RATE = 0.025  # dead mailboxes
 FULL_MAILBOX_RATE = 0.004  # of single mails
 PURPOSES = ("email_marketing", "sms_marketing", "profiling", "sharing")
@@ -48,14 +47,14 @@ def subscribers(world: World, people: People, delivery: Delivery) -> Records:
 def deliveries(world: World, people: People, records: Records, delivery: Delivery) -> Ints:
     """Write mailing/deliveries; returns per subscriber when they unsubscribed, or NEVER.
 
-    Everybody on the list gets a campaign a month. Readers open as much as their own interest says,
+    Everybody on the list gets every campaign. Readers open as much as their own interest says,
     less once they have stopped shopping. A dead mailbox bounces once and is dropped.
     """
     rng = world.rng("mailing/deliveries")
     person = records.person[records.is_first]
     created = records.created[records.is_first]
     count = len(person)
-    period = MAIL_EVERY_DAYS * DAY
+    period = world.mail_every_days * DAY
     first_mail = (created - world.start) // period + 1
     last_mail = (world.end - DAY - world.start) // period
     subscriber, nth = spread(np.maximum(last_mail - first_mail + 1, 0))
@@ -109,7 +108,7 @@ def deliveries(world: World, people: People, records: Records, delivery: Deliver
 
 def _campaign_names(world: World, count: int) -> list[str]:
     themes = ("news", "sale", "new-in", "gifts", "win-back", "club")
-    moments = world.start + np.arange(count) * MAIL_EVERY_DAYS * DAY
+    moments = world.start + np.arange(count) * world.mail_every_days * DAY
     months = moments.astype("datetime64[s]").astype("datetime64[M]").astype(str).tolist()
     return [f"{month}-{themes[i % len(themes)]}-{i}" for i, month in enumerate(months)]
 

@@ -42,7 +42,7 @@ def shop_around(world: World, people: People) -> Purchases:
         moments.append(start[person] + (rng.random(len(person)) * length[person]).astype(np.int64))
     person, at = np.concatenate(persons), daytime(rng, world, np.concatenate(moments))
     month = at.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64) % 12
-    kept = rng.random(len(at)) < SEASON[month]
+    kept = rng.random(len(at)) < SEASON[month] * world.rhythm(at)
     person, at = person[kept], at[kept]
     order = np.lexsort((person, at))
     person, at = person[order], at[order]

@@ -111,6 +111,9 @@ def _visits(
     length = people.gone[person] - people.first_seen[person]
     start = people.first_seen[person] + (rng.random(len(device)) * length).astype(np.int64)
     start = np.minimum(daytime(rng, world, start), world.end - 3600)
+    if world.has_weekdays:
+        comes = rng.random(len(start)) < world.rhythm(start)
+        device, start = device[comes], start[comes]
     first = np.searchsorted(devices.person, placed.person)
     owned = np.searchsorted(devices.person, placed.person, side="right") - first
     tracked = np.flatnonzero((owned > 0) & (rng.random(len(owned)) < TRACKED_RATE))

@@ -20,6 +20,8 @@ Rolls: TypeAlias = npt.NDArray[np.uint32]
 DAY = 86_400
 HISTORY_DAYS = 900
 NEVER = 1 << 40  # a moment after every other one, in seconds
+# Of the purchases and visits of a Saturday, Monday to Sunday, where the week has a rhythm.
+WEEKDAY_SHARES = np.array([0.62, 0.6, 0.64, 0.7, 0.86, 1.0, 0.8])
 
 
 class World:
@@ -27,12 +29,18 @@ class World:
 
     All times are whole seconds UTC since 1970. Nothing happens before `start` or after `end`;
     `end` is 20:00 UTC of the as-of day, so that no local clock of the sample shows the day after.
+    has_weekdays: Saturdays are busier than Tuesdays and the newsletter comes every week; otherwise
+    days are alike and it comes every 30 days.
     """
 
-    def __init__(self, seed: int, as_of: date, people_count: int) -> None:
+    def __init__(
+        self, seed: int, as_of: date, people_count: int, *, has_weekdays: bool = False
+    ) -> None:
         self.seed = seed
         self.as_of = as_of
         self.people_count = people_count
+        self.has_weekdays = has_weekdays
+        self.mail_every_days = 7 if has_weekdays else 30
         self.end = int(datetime(as_of.year, as_of.month, as_of.day, 20, tzinfo=UTC).timestamp())
         self.start = self.end - HISTORY_DAYS * DAY
         self.database = duckdb.connect()
@@ -45,6 +53,12 @@ class World:
     def rng(self, topic: str) -> np.random.Generator:
         """Dice of their own for every topic, so that a change in one source leaves the others."""
         return np.random.default_rng([self.seed, zlib.crc32(topic.encode())])
+
+    def rhythm(self, at: Ints) -> Floats:
+        """Share of what could happen at these moments that the day of the week lets happen."""
+        if not self.has_weekdays:
+            return np.ones(len(at))
+        return WEEKDAY_SHARES[(at // DAY + 3) % 7]  # the first day of 1970 was a Thursday
 
     def show(self, name: str, columns: Mapping[str, object]) -> None:
         """Let SQL read numpy or Arrow columns as the view `name`."""

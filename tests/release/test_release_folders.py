@@ -342,6 +342,24 @@ def test_verifying_names_the_table_that_is_not_as_it_was_published(
         verify_release(published)
 
 
+def test_manifests_of_older_code_are_read_and_those_of_newer_code_are_refused(
+    settings: Settings, release: Publish
+) -> None:
+    published = release(mart(1))
+    content = json.loads(published.manifest.read_text())
+    published.manifest.chmod(0o644)
+    # what a manifest had before formats were numbered
+    first = {
+        *("release_id", "as_of", "released_at", "replaces", "content_hash"),
+        *("tables", "files", "gates", "provenance"),
+    }
+    published.manifest.write_text(json.dumps({key: content[key] for key in first}))
+    verify_release(published)
+    published.manifest.write_text(json.dumps(content | {"format_version": 99, "of_tomorrow": 1}))
+    with pytest.raises(ReleaseError, match="was written by newer code"):
+        read_manifest(published)
+
+
 def test_a_damaged_manifest_is_named_and_the_next_publish_goes_on(
     settings: Settings, release: Publish
 ) -> None:
@@ -375,7 +393,7 @@ def test_a_link_to_a_deleted_release_is_explained_and_healed_by_the_next_publish
     kept = release(mart(1))
     shutil.rmtree(release(mart(2)).path)
     with pytest.raises(
-        ReleaseError, match=f"which is gone. Publish again.* These exist: {kept.id}"
+        ReleaseError, match=f"which is gone. Bring it back.* These exist: {kept.id}"
     ):
         current_release(settings)
 

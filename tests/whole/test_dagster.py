@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -12,12 +13,15 @@ import networkx
 import pytest
 
 from orchestration.definitions import JOB_NAME, build_definitions, defs
-from orchestration.gates import LAYERS, checks, gate, passed_gates, void_gates
+from orchestration.gates import LAYERS, checks, gate, open_landing, passed_gates
 from orchestration.landing import FEEDS
 from orchestration.landing.assets import feed_key
+from orchestration.operations.ledger import RunRecord, read_ledger
+from orchestration.operations.migrations import MIGRATIONS, schema_version
 from orchestration.release.assets import RELEASE_KEY
 from orchestration.settings import PROJECT_ROOT, Settings
-from tests.conftest import Installation
+from tests.conftest import SAMPLE_AS_OF, Installation
+from tests.operations.test_migrations import make_version_1
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,9 @@ def test_the_sensor_waits_until_files_have_settled_and_asks_once(
     assert isinstance(sensor(context), dg.RunRequest)
     again = sensor(dg.build_sensor_context(cursor=context.cursor))
     assert isinstance(again, dg.SkipReason)
+    tomorrow = time.time() + 86400  # stamped by a wrong clock: it need not be waited for
+    os.utime(installation.landing / "crm" / "contacts" / "a.csv", (tomorrow, tomorrow))
+    assert isinstance(sensor(dg.build_sensor_context(cursor=context.cursor)), dg.RunRequest)
 
 
 def test_a_gate_that_breaks_stops_the_run_like_one_that_fails(
@@ -142,37 +149,154 @@ def test_a_gate_that_breaks_stops_the_run_like_one_that_fails(
     assert not (installation.home / "current").exists()
 
 
-def test_a_release_without_passed_gates_is_refused(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when somebody materializes only the release in the UI while a layer is being rebuilt."""
+@pytest.fixture(scope="module")
+def backfilled(new_installation: Callable[[], Installation]) -> Installation:
+    """Two days released by a backfill; every test works on a copy."""
+    installation = new_installation()
     installation.write("crm/contacts", "a.csv", [{"contact_id": "1", "email": "a@x.test"}])
-    installation.run()
-    before = (installation.home / "current").readlink()
-    with duckdb.connect(str(installation.settings.working_database)) as connection:
-        void_gates(connection, "marts")
-    monkeypatch.setenv("WAREHOUSE_LANDING", str(installation.landing))
-    monkeypatch.setenv("WAREHOUSE_HOME", str(installation.home))
-    job = build_definitions(Settings()).resolve_job_def(JOB_NAME)
-    refused = job.execute_in_process(asset_selection=[RELEASE_KEY], raise_on_error=False)
-    assert not refused.success
-    failure = next(event for event in refused.all_events if event.is_step_failure)
-    description = failure.step_failure_data.user_failure_data
-    assert description is not None
-    assert "the marts gate has not passed" in str(description.description)
-    assert (installation.home / "current").readlink() == before
+    outcome = installation.warehouse("backfill", "--from", "2026-06-29", "--to", SAMPLE_AS_OF)
+    assert outcome.exit_code == 0, outcome.output
+    return installation
 
 
-def test_one_mart_can_be_built_anew_and_is_judged_with_the_rest(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def copy(backfilled: Installation, tmp_path: Path) -> Installation:
+    shutil.copytree(backfilled.home, tmp_path / "home", symlinks=True)
+    shutil.copytree(backfilled.landing, tmp_path / "landing")
+    for file in backfilled.landing.rglob("*.csv"):
+        copied = tmp_path / "landing" / file.relative_to(backfilled.landing)
+        os.utime(copied, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    return Installation(tmp_path / "landing", tmp_path / "home")
+
+
+class Ui:
+    """Starts parts of the job as the UI does: chosen assets, with their checks or without."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self._job: dg.JobDefinition | None = None
+
+    def materialize(
+        self, *keys: dg.AssetKey, checks: bool = True, as_of: str = SAMPLE_AS_OF
+    ) -> RunRecord:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WAREHOUSE_LANDING", str(self.installation.landing))
+            patch.setenv("WAREHOUSE_HOME", str(self.installation.home))
+            patch.setenv("WAREHOUSE_AS_OF", as_of)
+            if self._job is None:
+                self._job = build_definitions(Settings()).resolve_job_def(JOB_NAME)
+            part = self._job.get_subset(
+                asset_selection=set(keys), asset_check_selection=None if checks else set()
+            )
+            part.execute_in_process(raise_on_error=False)
+        return read_ledger(self.installation.settings)[0][0]
+
+
+def keys_of(definitions: dg.Definitions, layer: str) -> list[dg.AssetKey]:
+    return [spec.key for spec in specs(definitions) if spec.key.path[0] == layer]
+
+
+def test_a_backfill_releases_each_day_once_and_goes_on_where_it_stopped(
+    backfilled: Installation, copy: Installation
 ) -> None:
-    installation.write("crm/contacts", "a.csv", [{"contact_id": "1", "email": "a@x.test"}])
-    installation.run()
-    monkeypatch.setenv("WAREHOUSE_LANDING", str(installation.landing))
-    monkeypatch.setenv("WAREHOUSE_HOME", str(installation.home))
-    monkeypatch.setenv("WAREHOUSE_AS_OF", "2026-06-30")
-    job = build_definitions(Settings()).resolve_job_def(JOB_NAME)
-    mart = dg.AssetKey(["marts", "customers"])
-    assert job.execute_in_process(asset_selection=[mart], raise_on_error=False).success
-    with duckdb.connect(str(installation.settings.working_database)) as connection:
+    days = [record.as_of for record in read_ledger(backfilled.settings)[0]]
+    assert days == ["2026-06-30", "2026-06-29"]
+    outcome = copy.warehouse("backfill", "--from", "2026-06-29", "--to", SAMPLE_AS_OF)
+    assert outcome.exit_code == 0, outcome.output
+    assert "day 1 of 2, 2026-06-29: released before from the same inputs" in outcome.output
+    assert "day 2 of 2, 2026-06-30: unchanged" in outcome.output
+    (copy.landing / "crm" / "contacts" / "b.csv").write_text("name\nJane\n")
+    stopped = copy.warehouse("backfill", "--from", "2026-06-28", "--to", "2026-06-29")
+    assert stopped.exit_code == 1
+    assert "b.csv" in stopped.output
+    # readers see the 30th, so it comes again at the end
+    assert "Stopped at day 1 of 3, 2026-06-28." in stopped.output
+    assert copy.query("select count(*) from marts.customers") == [(1,)]
+
+
+def test_a_home_of_the_version_before_is_brought_up_and_keeps_its_content_hash(
+    copy: Installation,
+) -> None:
+    before = (copy.home / "current").readlink()
+    with duckdb.connect(str(copy.settings.working_database)) as connection:
+        kept = {
+            table: connection.execute(f"select columns(*) from raw.{table}").fetchall()
+            for table in ("files", "rejects", "crm__contacts")
+        }
+    copy.settings.working_database.unlink()
+    with duckdb.connect(str(copy.settings.working_database)) as connection:
+        make_version_1(connection)
+        for table, rows in kept.items():
+            for row in rows:
+                places = ", ".join("?" * len(row))
+                connection.execute(f"insert into raw.{table} values ({places})", row)
+    outcome = copy.run()
+    assert "brought up to schema version 2" in outcome.output
+    # the same landed state, so the same inputs: the release stands, its hashes read again
+    assert "unchanged" in outcome.output
+    assert (copy.home / "current").readlink() == before
+    with duckdb.connect(str(copy.settings.working_database)) as connection:
+        assert schema_version(connection) == MIGRATIONS[-1].version
+
+
+def test_a_release_alone_does_not_pass_marts_of_one_day_off_as_those_of_another(
+    copy: Installation,
+) -> None:
+    before = (copy.home / "current").readlink()
+    refused = Ui(copy).materialize(RELEASE_KEY, as_of="2026-07-01")
+    assert refused.outcome == "stopped"
+    assert "was built from other inputs than this run has" in refused.reason
+    assert (copy.home / "current").readlink() == before
+
+
+def test_nothing_is_built_on_a_landing_that_nobody_judged(
+    copy: Installation, definitions: dg.Definitions
+) -> None:
+    before = (copy.home / "current").readlink()
+    ui = Ui(copy)
+    copy.write("crm/contacts", "b.csv", [{"contact_id": "2", "email": "b@x.test"}])
+    landed = ui.materialize(*keys_of(definitions, "raw"), checks=False)
+    assert landed.outcome == "built"
+    for keys in (
+        keys_of(definitions, "staging"),
+        [dg.AssetKey(["marts", "customers"])],
+        [RELEASE_KEY],
+    ):
+        refused = ui.materialize(*keys)
+        assert refused.outcome == "stopped", keys
+        assert "the landing gate has not passed" in refused.reason or keys == [RELEASE_KEY]
+    whole = ui.materialize(
+        *keys_of(definitions, "raw"), *keys_of(definitions, "staging"), checks=False
+    )
+    assert whole.outcome == "stopped"
+    assert "The staging layer was not built: the landing gate has not passed" in whole.reason
+    assert (copy.home / "current").readlink() == before
+
+
+def test_a_landing_that_was_killed_half_way_holds_up_every_later_stage(copy: Installation) -> None:
+    with duckdb.connect(str(copy.settings.working_database)) as connection:
+        open_landing(connection)  # and then the process was gone
+    refused = Ui(copy).materialize(RELEASE_KEY)
+    assert refused.outcome == "stopped"
+    assert "the landing layer was built from other inputs" in refused.reason
+
+
+def test_a_staging_rebuilt_alone_is_not_released_and_nothing_skips_a_layer(
+    copy: Installation, definitions: dg.Definitions
+) -> None:
+    before = (copy.home / "current").readlink()
+    ui = Ui(copy)
+    assert ui.materialize(*keys_of(definitions, "staging")).outcome == "built"
+    refused = ui.materialize(RELEASE_KEY)
+    assert "the identity and the marts gate has not passed" in refused.reason
+    skipped = ui.materialize(dg.AssetKey(["marts", "customers"]))
+    assert "The marts layer was not built: the identity layer is not whole" in skipped.reason
+    assert (copy.home / "current").readlink() == before
+
+
+def test_one_mart_can_be_built_anew_and_is_judged_with_the_rest(copy: Installation) -> None:
+    ui = Ui(copy)
+    assert ui.materialize(dg.AssetKey(["marts", "customers"])).outcome == "built"
+    with duckdb.connect(str(copy.settings.working_database)) as connection:
         assert passed_gates(connection) == LAYERS
+    assert ui.materialize(RELEASE_KEY).outcome == "released"

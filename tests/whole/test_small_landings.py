@@ -89,7 +89,7 @@ def test_a_setting_that_does_not_fit_is_named(
     assert f"{variable}={value!r}" in capsys.readouterr().out
 
 
-def test_a_damaged_working_database_is_named_and_made_again_once_it_is_deleted(
+def test_a_working_database_that_is_none_is_put_away_and_made_anew(
     installation: Installation,
 ) -> None:
     installation.write("crm/contacts", "a.csv", [CONTACT])
@@ -97,13 +97,9 @@ def test_a_damaged_working_database_is_named_and_made_again_once_it_is_deleted(
     before = installation.customers()
     damaged = installation.settings.working_database
     damaged.write_bytes(b"not a database" * 1000)
-    outcome = installation.warehouse("run")
-    assert outcome.exit_code == 1
-    assert f"{damaged} cannot be opened" in outcome.output
-    assert "delete it" in outcome.output
-    assert installation.customers() == before
-    damaged.unlink()
-    installation.run()
+    outcome = installation.run()
+    assert "The working database is damaged" in outcome.output
+    assert damaged.with_name("work.duckdb.damaged").read_bytes() == b"not a database" * 1000
     assert installation.customers() == before
 
 
