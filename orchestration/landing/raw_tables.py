@@ -40,6 +40,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
                         f" add column {quoted(column.name)} varchar"
                     )
         connection.execute(_CREATE_FILES)
+        connection.execute(_CREATE_REJECTS)
         create_quarantine(connection)
 
 
