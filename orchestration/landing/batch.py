@@ -290,7 +290,7 @@ def misfits(
                     f"{value!r} may mean thousands, for other values of {column.name} in the file"
                     " have a decimal comma; write numbers with a decimal point only"
                 )
-            elif is_no_identifier(value, column.name):
+            elif column.name in feed.key and is_no_identifier(value, column.name):
                 reason = (
                     f"{excerpt(value)[:100]!r} names no record: the line is a total, a header, a"
                     " comment or a note rather than data"

@@ -42,6 +42,7 @@ from orchestration.landing.drift import (
     read_policies,
     retyped_reason,
     retyped_remedy,
+    similar_name,
 )
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.listing import (
@@ -542,7 +543,14 @@ def _columns(file: LandedFile, found: Scan) -> Columns:
     if file.format is Format.JSONL and not found.names:
         # No line that is an object was seen: every line will be rejected, or there is none.
         return Columns({}, tuple(column.name for column in file.feed.columns), ())
-    return match_columns(file.feed, found.names, file.format, found.later_header)
+    try:
+        return match_columns(file.feed, found.names, file.format, found.later_header)
+    except RefusedError as error:
+        names = {name.strip().lower() for name in found.names}
+        for key in file.feed.key:
+            if key not in names and (fresh := similar_name(key, found.names)):
+                raise RefusedError(f"{error}; `{fresh}` may be the new name of `{key}`") from error
+        raise
 
 
 def _loaded_outcome(prepared: Prepared, seconds: float) -> FileOutcome:

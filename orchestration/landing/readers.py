@@ -48,8 +48,13 @@ DOCUMENT_LIMIT = 256 << 20
 OTHER_QUOTES = (b"'", "\u2018".encode(), "\u201c".encode(), "\u201e".encode(), "\u00ab".encode())
 """What opens a quotation that RFC 4180 does not know."""
 
-TWICE_ENCODED = (b"\xc3\x83\xc2", b"\xc3\x82\xc2", b"\xc3\x83\xc5", b"\xc3\xa2\xe2\x82\xac")
-"""How UTF-8 begins that was read as Latin-1 or Windows-1252 and saved as UTF-8 again."""
+_TWICE_ENCODED = (
+    (b"\xc2", b"\xc3\x83\xc2"),
+    (b"\xc2", b"\xc3\x82\xc2"),
+    (b"\xc5", b"\xc3\x83\xc5"),
+    (b"\xe2", b"\xc3\xa2\xe2\x82\xac"),
+)
+"""A byte, and how UTF-8 with it begins that was read as Windows-1252 and saved as UTF-8 again."""
 
 _CHUNK = 4 << 20
 _SEAM = 1000
@@ -457,6 +462,20 @@ def document_elements(content: bytes) -> Iterator[tuple[int, str]]:
         yield line, text[begin:end].replace("\r", " ").replace("\n", " ")
 
 
+def is_twice_encoded(text: bytes) -> bool:
+    """Tell whether UTF-8 text is UTF-8 that was taken for Latin-1 or Windows-1252 before."""
+    if not any(mark in text for _, mark in _TWICE_ENCODED):
+        return False
+    decoded = text.decode("utf-8")
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            decoded.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return False
+
+
 def is_json(line: bytes) -> bool:
     """Tell whether a line is JSON in the strict sense of RFC 8259: no NaN, no trailing comma."""
     try:
@@ -503,6 +522,7 @@ class _Counter:
         header = found.header_line
         # Three delimiters, so that a short header does not look like data.
         self._repeat = LF + header if header.count(mark) >= 2 else b""
+        self._null = mark + b"NULL"  # as a key it is told by its type or its word
         self._formulas = (mark + b'="', LF + b'="')
         self._wrappers = [mark + quote for quote in OTHER_QUOTES]
 
@@ -514,12 +534,12 @@ class _Counter:
             if self._is_quoted:
                 parity ^= 1
             outside = parity == 0
-            breaks = np.flatnonzero((data == 10) & outside)
-            is_delimiter = data == self._delimiter
+            is_break, is_delimiter = data == 10, data == self._delimiter
+            breaks = np.flatnonzero(is_break & outside)
             self._delimiters += int(np.count_nonzero(is_delimiter & outside))
-            if self._width >= 3:
-                self._look_for_swallowed_lines(data, parity, is_delimiter)
             self._is_quoted = int(parity[-1])
+            if self._width >= 3 and int(np.count_nonzero(is_break)) > len(breaks):
+                self._look_for_swallowed_lines(parity, is_break, is_delimiter)
         else:
             breaks = np.flatnonzero(data == 10)
             if self._is_csv:
@@ -549,15 +569,13 @@ class _Counter:
 
     def _look_for_swallowed_lines(
         self,
-        data: "np.typing.NDArray[np.uint8]",
         parity: "np.typing.NDArray[np.uint8]",
+        is_break: "np.typing.NDArray[np.bool_]",
         is_delimiter: "np.typing.NDArray[np.bool_]",
     ) -> None:
         """Doubt a quoted value with a line that has as many delimiters as a record."""
-        ends = np.flatnonzero(data == 10)
+        ends = np.flatnonzero(is_break)
         begins_quoted = parity[ends] == 1
-        if not begins_quoted.any():
-            return
         before = np.searchsorted(np.flatnonzero(is_delimiter), ends)
         counts = np.diff(before, append=int(np.count_nonzero(is_delimiter)))
         if (counts[begins_quoted] >= self._width - 1).any():
@@ -575,38 +593,45 @@ class _Counter:
         # What lies across two chunks is looked for in this seam.
         seam = self._tail + chunk[:_SEAM] if self._tail else b""
         self._tail = chunk[-_SEAM:]
+        look = self._look_at_csv if self._is_csv else self._look_at_json
         for part in (seam, chunk):
-            if self._is_csv:
-                self._look_at_csv(part)
-            elif b"\\u0000" in part:
-                self._doubt("NUL characters")
-            elif b": NaN" in part or b":NaN" in part:
-                self._doubt("numbers that are none")
+            look(part)
         if not is_ascii:
-            if any(mark in chunk for mark in TWICE_ENCODED):
+            if any(mark in chunk for byte, mark in _TWICE_ENCODED if byte in chunk):
                 self._doubt("text that was encoded twice")
-            if chunk.find(_UTF8_BOM, 1 if self._offset == len(chunk) else 0) >= 0:
+            start = 1 if self._offset == len(chunk) else 0
+            if b"\xef" in chunk and chunk.find(_UTF8_BOM, start) >= 0:
                 self._doubt("a byte order mark inside")
         if self._is_csv:
-            self._wrapped += sum(
-                chunk.count(wrapper)
-                for wrapper in self._wrappers
-                if (wrapper[-1:] == b"'" or not is_ascii)
-            )
+            for wrapper in self._wrappers:
+                if wrapper[1:2] in chunk and (found := chunk.count(wrapper)):
+                    self._wrapped += found
+                    if b"''" in chunk:
+                        self._doubt("doubled single quotes")
+                        self._found.has_other_quotes = True
+
+    # One byte is looked for at 10 GB/s, several at 1 GB/s or less: so a rare byte goes first.
+
+    def _look_at_json(self, chunk: bytes) -> None:
+        if b"\\" in chunk and b"\\u0000" in chunk:
+            self._doubt("NUL characters")
+        if b"NaN" in chunk and (b": NaN" in chunk or b":NaN" in chunk):
+            self._doubt("numbers that are none")
 
     def _look_at_csv(self, chunk: bytes) -> None:
-        if b"NULL" in chunk or b"\\N" in chunk:
+        has_backslash = b"\\" in chunk
+        if (b"U" in chunk and self._null in chunk) or (has_backslash and b"\\N" in chunk):
             self._doubt("words for nothing")
         if self._repeat and self._repeat in chunk:
             self._doubt("the header again")
-        if QUOTE in chunk and (
-            b'\\"' in chunk or any(formula in chunk for formula in self._formulas)
+        if (has_backslash and b'\\"' in chunk) or (
+            b"=" in chunk
+            and QUOTE in chunk
+            and b'="' in chunk
+            and any(formula in chunk for formula in self._formulas)
         ):
             self._doubt("quotes behind other characters")
-        if b"''" in chunk and any(wrapper in chunk for wrapper in self._wrappers[:1]):
-            self._doubt("doubled single quotes")
-            self._found.has_other_quotes = True
-        if b"\n\r" in chunk:
+        if b"\r" in chunk and b"\n\r" in chunk:
             self._doubt("line breaks the wrong way round")
 
     def _doubt(self, reason: str) -> None:

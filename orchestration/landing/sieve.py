@@ -17,7 +17,6 @@ from orchestration.landing.listing import Format, LandedFile
 from orchestration.landing.readers import (
     DELIMITERS,
     DOCUMENT_LIMIT,
-    TWICE_ENCODED,
     CrAsLf,
     RefusedError,
     Scan,
@@ -25,6 +24,7 @@ from orchestration.landing.readers import (
     decompressed,
     document_elements,
     is_json,
+    is_twice_encoded,
     opened,
     skip_bom,
 )
@@ -429,20 +429,6 @@ class _LineJudge:
             f"line {ahead.line_number} has no delimiter and may be the rest of the last value;"
             " quote values with line breaks"
         )
-
-
-def is_twice_encoded(text: bytes) -> bool:
-    """Tell whether UTF-8 text is UTF-8 that was taken for Latin-1 or Windows-1252 before."""
-    if not any(mark in text for mark in TWICE_ENCODED):
-        return False
-    decoded = text.decode("utf-8")
-    for encoding in ("cp1252", "latin-1"):
-        try:
-            decoded.encode(encoding).decode("utf-8")
-        except UnicodeError:
-            continue
-        return True
-    return False
 
 
 def check_no_other_header(feed: Feed, found: Scan, line_number: int, text: str) -> None:

@@ -167,6 +167,13 @@ def test_a_renamed_column_is_recognised_by_its_name_or_its_values(
     )
 
 
+def test_a_renamed_key_is_named_in_the_refusal(world: World) -> None:
+    world.put("crm/contacts/1.csv", HEADER.replace("contact_id", "ContactID") + ROWS)
+    (sentence,) = landed(world).refused
+    assert "the required column contact_id is missing" in sentence
+    assert "`ContactID` may be the new name of `contact_id`" in sentence
+
+
 def test_a_column_with_other_values_and_another_name_is_no_renamed_one(world: World) -> None:
     world.put("crm/contacts/1.csv", HEADER + ROWS)
     lines = "".join(f"E{i},Ola,{i}\n" for i in range(8))
