@@ -31,7 +31,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
-from orchestration.sql import quoted
+from orchestration.transform.builds import drop_leftovers
 from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
 
@@ -86,7 +86,7 @@ def landing(
                 manifest.as_of,
             )
         with _working_database(settings) as connection:
-            _sweep(connection)
+            drop_leftovers(connection)
             try:
                 arrivals = _arrivals(connection, settings)
                 report = land(
@@ -155,17 +155,6 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
             or f"The databases in {settings.home} cannot be opened: {error}.",
             allow_retries=False,
         ) from error
-
-
-def _sweep(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what a killed dbt left: tables under way, and those that were to be replaced."""
-    left = connection.execute(
-        "select schema_name, table_name from duckdb_tables()"
-        " where database_name = current_database()"
-        " and regexp_matches(table_name, '__dbt_(backup|tmp)')"
-    ).fetchall()
-    for schema, table in left:
-        connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
