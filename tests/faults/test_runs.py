@@ -232,7 +232,7 @@ class Healed:
     """An installation whose run found a lot to heal."""
 
     lab: Lab
-    output: str
+    output: str = field(repr=False)
 
 
 @pytest.fixture(scope="module")
