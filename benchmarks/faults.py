@@ -293,6 +293,7 @@ def kill_runs(
     while found.kills.total() < kills:
         round_number += 1
         place = folder / f"round-{round_number}"
+        days: Sequence[str]
         if round_number % 3 == 2:
             # every third from nothing, the others with ids, merges and history to lose
             lab, days = Lab.new(server, landing, place), tuple(DAYS)

@@ -56,7 +56,14 @@ _SIGNS: tuple[tuple[tuple[str, ...], tuple[int, ...], str], ...] = (
         "the user who runs the warehouse, or name another one with WAREHOUSE_HOME.",
     ),
     (
-        ("Out of Memory Error", "failed to allocate", "bad_alloc", "Cannot allocate memory"),
+        (
+            "Out of Memory Error",
+            "failed to allocate",
+            "failed to pin block",
+            "could not allocate block",
+            "bad_alloc",
+            "Cannot allocate memory",
+        ),
         (errno.ENOMEM,),
         "The memory did not suffice: {reason}. DuckDB may take WAREHOUSE_MEMORY_LIMIT="
         "{memory_limit} before it spills to disk; set it higher when the machine has more, or to "

@@ -41,7 +41,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
-from orchestration.sql import quoted
+from orchestration.transform.builds import drop_leftovers
 from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
 
@@ -96,7 +96,7 @@ def landing(
                 manifest.as_of,
             )
         with _working_database(settings) as connection:
-            _sweep(connection)
+            drop_leftovers(connection)
             migrate(connection)
             open_landing(connection)
             try:
@@ -186,17 +186,6 @@ def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) ->
     readmitted, repaired = follow_corrections(connection, corrections, warehouse.record.run_id, now)
     if readmitted or repaired:
         log.info("quarantine: %d rows readmitted, %d repaired", readmitted, repaired)
-
-
-def _sweep(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what a killed dbt left: tables under way, and those that were to be replaced."""
-    left = connection.execute(
-        "select schema_name, table_name from duckdb_tables()"
-        " where database_name = current_database()"
-        " and regexp_matches(table_name, '__dbt_(backup|tmp)')"
-    ).fetchall()
-    for schema, table in left:
-        connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:

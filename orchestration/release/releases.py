@@ -232,8 +232,11 @@ def read_manifest(release: Release) -> Manifest:
     """Read `manifest.json`; raises ReleaseError when it is missing or damaged."""
     try:
         manifest = Manifest.model_validate_json(release.manifest.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise _damaged(release, f"its manifest.json cannot be read ({error})") from error
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise _damaged(release, f"its manifest.json cannot be read ({reason})") from error
     if manifest.format_version > MANIFEST_FORMAT:
         raise ReleaseError(
             f"Release {release.id} was written by newer code: its manifest has format "

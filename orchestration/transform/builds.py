@@ -6,7 +6,7 @@ copied together. A build that was killed, or that made some tables only, leaves 
 
 import duckdb
 
-from orchestration.sql import literal, transaction
+from orchestration.sql import literal, quoted, transaction
 
 
 def open_build(
@@ -50,3 +50,18 @@ def void_build(connection: duckdb.DuckDBPyConnection, layer: str) -> None:
         "select 1 from duckdb_tables() where schema_name = 'state' and table_name = 'builds'"
     ).fetchone():
         connection.execute(f"delete from state.builds where layer = {literal(layer)}")
+
+
+def drop_leftovers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what dbt made on the way and did not clear.
+
+    A killed run leaves tables under way, or those that were to be replaced; an increment of a
+    Python model leaves its new rows in a table of schema main.
+    """
+    left = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where database_name = current_database()"
+        " and regexp_matches(table_name, '__dbt_(backup|tmp)')"
+    ).fetchall()
+    for schema, table in left:
+        connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")

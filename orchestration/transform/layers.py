@@ -56,6 +56,7 @@ def _build_identity(settings: Settings, manifest: "Manifest", anew: bool) -> lis
     order = {name: place for place, name in enumerate(topological_order(manifest))}
     nodes.sort(key=lambda node: order[node.unique_id])
     with duckdb.connect(str(settings.working_database)) as connection:
+        builds.drop_leftovers(connection)
         state.close_build(connection)
     return nodes
 
