@@ -43,3 +43,16 @@ def test_git_holds_no_database_and_no_large_file() -> None:
         path = PROJECT_ROOT / name
         assert not name.endswith((".duckdb", ".wal", ".log")), name
         assert not path.exists() or path.stat().st_size < 5_000_000, name
+
+
+def test_every_fault_in_the_operations_guide_is_a_test() -> None:
+    guide = (PROJECT_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    named = re.findall(r"\| `(test_\w+)` \|$", guide, re.MULTILINE)
+    rows = re.findall(r"^\| (?!fault|to know|-).*\|$", guide.split("## What can happen")[1], re.M)
+    tests = {
+        name
+        for file in (PROJECT_ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(rows) == len(named) > 50
+    assert set(named) <= tests
