@@ -617,7 +617,11 @@ _COMPARE = (
         x < list_last(lowest) or x > list_last(highest) as is_new,
         case
             when not is_new then null
-            when change >= critical_change and change >= critical_spreads * whole_spread
+            -- a short history may hold no second delivery of a kind: enough for a look, no more
+            when
+                past_count >= 2 * least_deliveries
+                and change >= critical_change
+                and change >= critical_spreads * whole_spread
                 then 'critical'
             when change >= warning_change and change >= warning_spreads * whole_spread
                 then 'warning'
@@ -713,7 +717,10 @@ _SILENCE = (
             bands.*,
             $as_of - newest as silence,
             case
-                when silence > longest * (1 + critical_change) + 1 then 'critical'
+                when
+                    pause_count >= 2 * least_deliveries
+                    and silence > longest * (1 + critical_change) + 1
+                    then 'critical'
                 when silence > longest * (1 + warning_change) then 'warning'
             end as level
         from rhythm

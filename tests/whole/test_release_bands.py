@@ -19,7 +19,7 @@ def contacts(email: str, updated_at: str) -> list[dict[str, object]]:
             "contact_id": f"C{number}",
             "first_name": first,
             "last_name": last,
-            "email": email.format(name=f"{first}.{last}{number}".lower()),
+            "email": email.format(number=number),
             "updated_at": updated_at,
         }
         for number, (first, last) in enumerate(PEOPLE)
@@ -31,7 +31,7 @@ def merged(new_installation: Callable[[], Installation]) -> Installation:
     """Forty people, known to two sources by other e-mails; then the CRM takes over the shop's."""
     installation = new_installation()
     installation.write(
-        "crm/contacts", "1.csv", contacts("{name}@work.test", "2026-06-01T00:00:00Z")
+        "crm/contacts", "1.csv", contacts("w{number}@work.test", "2026-06-01T00:00:00Z")
     )
     installation.write(
         "shop/customers",
@@ -39,15 +39,15 @@ def merged(new_installation: Callable[[], Installation]) -> Installation:
         [
             {
                 "customer_id": number,
-                "email": f"{first}.{last}{number}@home.test".lower(),
+                "email": f"h{number}@home.test",
                 "updated_at": "2026-06-01T00:00:00Z",
             }
-            for number, (first, last) in enumerate(PEOPLE)
+            for number in range(len(PEOPLE))
         ],
     )
     installation.run(as_of="2026-06-01")
     installation.write(
-        "crm/contacts", "2.csv", contacts("{name}@home.test", "2026-06-02T00:00:00Z")
+        "crm/contacts", "2.csv", contacts("h{number}@home.test", "2026-06-02T00:00:00Z")
     )
     return installation
 
