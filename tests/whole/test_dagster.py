@@ -162,12 +162,7 @@ def backfilled(new_installation: Callable[[], Installation]) -> Installation:
 
 @pytest.fixture
 def copy(backfilled: Installation, tmp_path: Path) -> Installation:
-    shutil.copytree(backfilled.home, tmp_path / "home", symlinks=True)
-    shutil.copytree(backfilled.landing, tmp_path / "landing")
-    for file in backfilled.landing.rglob("*.csv"):
-        copied = tmp_path / "landing" / file.relative_to(backfilled.landing)
-        os.utime(copied, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
-    return Installation(tmp_path / "landing", tmp_path / "home")
+    return backfilled.copy_to(tmp_path)
 
 
 class Ui:

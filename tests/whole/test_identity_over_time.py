@@ -1,5 +1,8 @@
 """What happens to customer ids when evidence comes and goes, run after run."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import Installation
@@ -11,9 +14,10 @@ def contact(contact_id: str, email: str, day: int = 1, **values: str) -> dict[st
     return {"contact_id": contact_id, "email": email, "updated_at": DAY.format(day)} | values
 
 
-@pytest.fixture
-def two_people(installation: Installation) -> Installation:
+@pytest.fixture(scope="module")
+def first_day(new_installation: Callable[[], Installation]) -> Installation:
     """A has three records and is older; B has one."""
+    installation = new_installation()
     installation.write(
         "crm/contacts",
         "day1.csv",
@@ -27,6 +31,12 @@ def two_people(installation: Installation) -> Installation:
     )
     installation.run()
     return installation
+
+
+@pytest.fixture
+def two_people(first_day: Installation, tmp_path: Path) -> Installation:
+    """The first day, for a test to go on with."""
+    return first_day.copy_to(tmp_path)
 
 
 def test_a_merge_keeps_the_larger_id_and_redirects_the_other(two_people: Installation) -> None:
@@ -94,11 +104,11 @@ def test_a_deleted_contact_no_longer_holds_others_together(two_people: Installat
 def test_any_order_of_files_gives_the_same_customers(
     two_people: Installation, installation: Installation
 ) -> None:
-    """`installation` is the same one: its files, landed anew at once, in another home."""
+    """`installation` lends its home: the same files, landed there at once."""
     two_people.write("crm/contacts", "day2.csv", [contact("B1", "a@x.test", 2)])
     two_people.run()
     stepwise = two_people.customers()
-    at_once = Installation(two_people.landing, two_people.home.with_name("other_home"))
+    at_once = Installation(two_people.landing, installation.home)
     at_once.run()
     together = at_once.customers()
     assert _partition(stepwise) == _partition(together)
