@@ -158,7 +158,7 @@ def test_a_run_that_the_kernel_killed_leaves_the_last_release(troubled: Troubled
 def test_half_a_decision_stops_the_run_and_names_the_line(troubled: Troubled) -> None:
     output = troubled.output("half a decision")
     assert "its writing was cut off" in output
-    assert "delete it and decide anew" in output
+    assert "delete it and enter it anew" in output
 
 
 @pytest.fixture(scope="module")

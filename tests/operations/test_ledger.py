@@ -192,7 +192,7 @@ def test_a_trouble_that_passes_is_waited_for_only_where_a_stage_may_be_repeated(
     assert calls.count("landing") == 3
     assert body_of("release", False, away).outcome is Outcome.CRASHED
     assert calls.count("release") == 1
-    assert body_of("full disk", True, OSError(28, "No space left")).outcome is Outcome.CRASHED
+    assert body_of("full disk", True, OSError(28, "No space left")).outcome is Outcome.STOPPED
     assert calls.count("full disk") == 1
     assert body_of("mistake", True, ValueError("wrong")).outcome is Outcome.CRASHED
     assert calls.count("mistake") == 1
