@@ -91,10 +91,10 @@ missing (lines with values of another type are rejected); `stop` refuses it. A c
 applied to refused files by the next run. A word that is none of these, a feed that is misspelt,
 twice or not there stops the run before anything is read.
 
-The last column, `most_quarantined_share`, is about rows: those that were loaded but break a critical
-rule of the gates are set aside while they are no larger share of a load (0.01: one in a hundred),
-and the run goes on without them. With 0 the first one stops it. `warehouse quarantine list` shows
-what is set aside.
+The last column, `most_quarantined_share`, is about rows: those that were loaded but break a
+critical rule of the gates are set aside while they are no larger share of a load (0.01: one in a
+hundred), and the run goes on without them. With 0 the first one stops it. `warehouse quarantine
+list` shows what is set aside.
 
 ## Types
 
