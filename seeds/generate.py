@@ -17,9 +17,9 @@ account is a person of its own (`T...`).
 Formats: `csv` (default) writes plain CSV, and JSONL for web and support, in two exports per feed,
 `parquet` the same as Parquet, `sample` mixes all types over many dated exports: full dumps, deltas,
 rows that arrive late or twice, and a replay of an old file. `daily` writes one full export and then
-a delta a day for 60 days, up to the as-of day, with a weekly rhythm and no accident: what the gates
-are tried on. `--bad-lines N` adds N lines that no
-loader can read, each a damaged copy of a good line: see `delivery.DAMAGES`.
+a delta a day for `--days` days, up to the as-of day, with a weekly rhythm and no accident: what the
+gates are tried on. `--bad-lines N` adds N lines that no loader can read, each a damaged copy of a
+good line: see `delivery.DAMAGES`.
 """
 
 import argparse
@@ -38,10 +38,11 @@ from seeds.generator.delivery import FEED_BY_NAME, Delivery, Format, spoil_lines
 from seeds.generator.mess import install_macros  # noqa: E402
 from seeds.generator.people import populate  # noqa: E402
 from seeds.generator.purchases import shop_around  # noqa: E402
-from seeds.generator.world import World  # noqa: E402
+from seeds.generator.world import HISTORY_DAYS, World  # noqa: E402
 
 # The last rows of a world crowd at its end, so daily deliveries stop earlier.
 QUIET_DAYS = 30
+DAILY_DAYS = 60
 RECORDS_PER_PERSON = 2.97  # measured; the share of people in each source decides it
 TRUTH_ENDINGS = (".csv", ".csv.gz", ".parquet")
 
@@ -67,13 +68,15 @@ def generate(
     seed: int,
     as_of: date = date(2026, 6, 30),
     format: Format = "csv",  # noqa: A002
+    days: int = DAILY_DAYS,
     bad_lines: int = 0,
 ) -> Generated:
     """Write the landing files of one world to `out` and who is who to `truth`.
 
     people: how many people live in the world; about 2.97 identity records each. truth: a file
-    (.csv, .csv.gz, .parquet) or a folder, which gets `truth.csv`. The folders of the feeds below
-    `out` are replaced. Raises GenerateError for a request that makes no sense.
+    (.csv, .csv.gz, .parquet) or a folder, which gets `truth.csv`. days: how many deltas follow the
+    full export where the format is daily; the history begins long before them. The folders of the
+    feeds below `out` are replaced. Raises GenerateError for a request that makes no sense.
     """
     truth_file = _truth_file(truth)
     if people < 1:
@@ -83,9 +86,10 @@ def generate(
     _clear(out)
     is_daily = format == "daily"
     ends_on = as_of + timedelta(days=QUIET_DAYS) if is_daily else as_of
-    world = World(seed, ends_on, people, has_weekdays=is_daily)
+    history = HISTORY_DAYS + max(0, days - DAILY_DAYS) if is_daily else HISTORY_DAYS
+    world = World(seed, ends_on, people, history_days=history, has_weekdays=is_daily)
     install_macros(world.database, world.end)
-    delivery = Delivery(out, format, as_of)
+    delivery = Delivery(out, format, as_of, days)
     _tell_everything(world, delivery)
     spoiled = spoil_lines(out, bad_lines)
     truth_rows = write_truth(world, truth_file)
@@ -140,6 +144,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True, help="same seed, same bytes")
     parser.add_argument("--as-of", type=date.fromisoformat, default=date(2026, 6, 30))
     parser.add_argument("--format", choices=("sample", "csv", "parquet", "daily"), default="csv")
+    parser.add_argument(
+        "--days", type=int, default=DAILY_DAYS, help=f"daily deltas, with daily ({DAILY_DAYS})"
+    )
     parser.add_argument("--bad-lines", type=int, default=0, help="unreadable lines to add (0)")
     return parser.parse_args(argv)
 
@@ -158,6 +165,7 @@ def main(argv: list[str] | None = None) -> int:
             seed=options.seed,
             as_of=options.as_of,
             format=options.format,
+            days=options.days,
             bad_lines=options.bad_lines,
         )
     except (ValueError, OSError) as error:

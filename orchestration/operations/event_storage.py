@@ -7,7 +7,7 @@ with this one, and 18 and 3 seconds of wall on a busy disk (2 cores).
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ class OpenEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._opened: OrderedDict[str, tuple[int, sa.Connection]] = OrderedDict()
+        self._known: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -38,6 +39,21 @@ class OpenEventLogStorage(SqliteEventLogStorage):
             while self._opened:
                 self._close(next(iter(self._opened)))
         super().dispose()
+
+    def has_table(self, table_name: str) -> bool:
+        """Asked at every event; a table that is there stays."""
+        asked = super().has_table
+        return self._remember(table_name, lambda: asked(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: sa.Connection, column_name: str) -> bool:
+        column = f"asset_keys.{column_name}"
+        asked = super()._has_asset_key_col_on_connection
+        return self._remember(column, lambda: asked(conn, column_name))
+
+    def _remember(self, name: str, ask: Callable[[], bool]) -> bool:
+        if name not in self._known and ask():
+            self._known.add(name)
+        return name in self._known
 
     @contextmanager
     def _open(self, shard: str) -> Iterator[sa.Connection]:

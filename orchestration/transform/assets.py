@@ -1,7 +1,7 @@
 """The dbt models as Dagster assets, one step per layer, so that a gate can stand between two."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +62,22 @@ class Translator(DagsterDbtTranslator):
 TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_asset_checks=False))
 
 
-@cache
-def _manifest(settings: Settings) -> Any:
-    return parse(settings)
+@lru_cache(maxsize=1)
+def _manifest(home: Path) -> Any:
+    """What dbt parses says nothing of the as-of day: once a process for each installation."""
+    return parse(Settings(home=home))
 
 
 def transform_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """One definition per layer, from the manifest that is parsed here and reused by the run."""
-    _manifest(settings)
+    _manifest(settings.home)
     written = target_folder(settings) / "manifest.json"
     return [_layer_assets(layer, written) for layer in LAYERS]
 
 
 def restage(settings: Settings, feeds: Sequence[Feed]) -> None:
     """Build the staging tables of some feeds anew, within a run. Raises TransformError."""
-    build_layer(settings, _manifest(Settings()), "staging", [f"stg_{f.table}" for f in feeds])
+    build_layer(settings, _manifest(settings.home), "staging", [f"stg_{f.table}" for f in feeds])
 
 
 def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
@@ -102,7 +103,7 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
                 before = open_layer(connection, layer)
             try:
                 nodes = build_layer(
-                    settings, _manifest(Settings()), layer, only, anew=warehouse.rebuild
+                    settings, _manifest(settings.home), layer, only, anew=warehouse.rebuild
                 )
             except TransformError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -23,7 +23,6 @@ SAMPLE_ENDINGS = {
 }
 GZIPPED_WHEN_FULL = frozenset({"shop/orders", "shop/order_lines", "pos/receipts", "web/events"})
 FULL_TWICE = frozenset({"crm/contacts", "pos/members"})  # nightly dumps repeat unchanged rows
-DAILY_DAYS = 60  # deliveries of a feed after its first, full one
 NEVER_BLANK = frozenset({"customer_id"})  # without it an account's order would look like a guest's
 ARROW_TYPES = {
     ColumnType.TIMESTAMP: "timestamptz",
@@ -68,12 +67,15 @@ class Export:
 
 @dataclass
 class Delivery:
-    """Writes the feeds of one world below a folder."""
+    """Writes the feeds of one world below a folder.
+
+    days: deliveries of a feed after its first, full one, where it delivers daily.
+    """
 
     out: Path
     format: Format
     as_of: date
-    bad_lines: int = 0
+    days: int
     written: dict[str, int] = field(default_factory=dict)
 
     def deliver(self, world: World, feed_name: str, query: str, *, is_sorted: bool = False) -> None:
@@ -94,7 +96,7 @@ class Delivery:
     def _plan(self, feed: Feed) -> list[Export]:
         """The export calendar of a feed."""
         if self.format == "daily":
-            days = [self.as_of - timedelta(days=ago) for ago in range(DAILY_DAYS, -1, -1)]
+            days = [self.as_of - timedelta(days=ago) for ago in range(self.days, -1, -1)]
             deltas = [Export(d, "delta", _midnight_after(b)) for b, d in pairwise(days)]
             return [Export(days[0], "full"), *deltas]
         if self.format != "sample":

@@ -34,7 +34,13 @@ class World:
     """
 
     def __init__(
-        self, seed: int, as_of: date, people_count: int, *, has_weekdays: bool = False
+        self,
+        seed: int,
+        as_of: date,
+        people_count: int,
+        *,
+        history_days: int = HISTORY_DAYS,
+        has_weekdays: bool = False,
     ) -> None:
         self.seed = seed
         self.as_of = as_of
@@ -42,7 +48,7 @@ class World:
         self.has_weekdays = has_weekdays
         self.mail_every_days = 7 if has_weekdays else 30
         self.end = int(datetime(as_of.year, as_of.month, as_of.day, 20, tzinfo=UTC).timestamp())
-        self.start = self.end - HISTORY_DAYS * DAY
+        self.start = self.end - history_days * DAY
         self.database = duckdb.connect()
         self.database.execute("set preserve_insertion_order = true")
         self.database.execute("set enable_progress_bar = false")
