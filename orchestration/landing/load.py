@@ -33,17 +33,7 @@ from orchestration.landing.batch import (
     misfits,
     stage,
 )
-from orchestration.landing.drift import (
-    Action,
-    Drift,
-    FeedPolicy,
-    is_retyped,
-    judge_columns,
-    read_policies,
-    retyped_reason,
-    retyped_remedy,
-    similar_name,
-)
+from orchestration.landing.feed_policies import Action, FeedPolicy, read_policies
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.listing import (
     SETTLED_SECONDS,
@@ -66,6 +56,14 @@ from orchestration.landing.readers import (
     scan,
 )
 from orchestration.landing.report import FeedTotals, FileOutcome, LandingReport, Outcome
+from orchestration.landing.schema_drift import (
+    Drift,
+    is_retyped,
+    judge_columns,
+    retyped_reason,
+    retyped_remedy,
+    similar_name,
+)
 from orchestration.landing.sieve import Reject, sieve
 from orchestration.sql import quoted, transaction
 

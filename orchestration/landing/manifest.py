@@ -13,11 +13,12 @@ from typing import Any
 
 import duckdb
 
-from orchestration.landing.drift import Drift, FeedPolicy
+from orchestration.landing.feed_policies import FeedPolicy
 from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import LandedFile
 from orchestration.landing.readers import Columns
 from orchestration.landing.report import FileOutcome, Outcome
+from orchestration.landing.schema_drift import Drift
 from orchestration.landing.sieve import Reject
 from orchestration.sql import quoted, rows, transaction
 

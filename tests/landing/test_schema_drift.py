@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.landing import FEEDS, Feed, LandingReport, land
-from orchestration.landing.drift import (
+from orchestration.landing.feed_policies import (
     POLICIES_FILE,
     Action,
     FeedPolicy,
     FeedPolicyError,
     read_policies,
-    similar_name,
 )
 from orchestration.landing.feeds import Column, ColumnType
+from orchestration.landing.schema_drift import similar_name
 from tests.landing.conftest import LOADED_AT, World
 
 CONTACTS = next(feed for feed in FEEDS if feed.name == "crm/contacts")
