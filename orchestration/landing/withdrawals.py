@@ -194,7 +194,9 @@ def follow_withdrawals(
     entries = rows(
         connection,
         "select feed, file_path, content_hash, size_bytes, modified_ns, status, loaded_at, load_id,"
-        " new_row_count, repeated_row_count from raw.files order by feed, loaded_at, file_path",
+        " new_row_count, repeated_row_count from raw.files where $is_any or status = 'withdrawn'"
+        " order by feed, loaded_at, file_path",
+        {"is_any": bool(withdrawn)},
     )
     undone = [e for e in entries if e["status"] == "withdrawn" and _version(e) not in withdrawn]
     by_name = {feed.name: feed for feed in feeds}
