@@ -20,6 +20,7 @@ from orchestration.landing.withdrawals import (
     withdrawals_file,
 )
 from orchestration.settings import Settings
+from tests.conftest import Installation
 from tests.landing.conftest import LOADED_AT, World
 
 CONTACTS = next(feed for feed in FEEDS if feed.name == "crm/contacts")
@@ -309,3 +310,17 @@ def test_several_versions_that_begin_alike_are_ambiguous(tmp_path: Path) -> None
     settings.arrivals.write_text("\n".join([header, *lines]) + "\n")
     with pytest.raises(WithdrawalError, match="may be any of ab1, ab2; give more digits"):
         withdraw(settings, FILE, "ab", by="Eva", why="wrong", at=AT)
+
+
+def test_the_verbs_withdraw_list_and_undo(decider: Settings) -> None:
+    installation = Installation(decider.landing, decider.home)
+    by = ("--by", "Eva Lind", "--why", "half the export")
+    withdrawn = installation.warehouse("withdraw", FILE, *by)
+    assert (withdrawn.exit_code, withdrawn.output.count("takes its rows out")) == (0, 2)
+    again = installation.warehouse("withdraw", FILE, *by)
+    assert (again.exit_code, "nothing is left to withdraw" in again.output) == (1, True)
+    undone = installation.warehouse("withdraw", FILE, "--undo", *by)
+    assert (undone.exit_code, undone.output.count("lets it land again")) == (0, 2)
+    listed = installation.warehouse("withdrawals").output
+    assert listed.count("half the export") == 4
+    assert "0 versions of files are withdrawn" in listed
