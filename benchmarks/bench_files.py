@@ -39,7 +39,7 @@ import duckdb
 from benchmarks.pollution import EXAMPLE, Table, parse_table, pollutions
 from orchestration.landing import Feed, LandingReport, land
 from orchestration.landing.column_types import fits_sql
-from orchestration.landing.drift import Action, FeedPolicy
+from orchestration.landing.feed_policies import Action, FeedPolicy
 from orchestration.landing.feeds import Column, ColumnType
 from orchestration.landing.listing import SETTLED_SECONDS
 from orchestration.sql import quoted

@@ -255,6 +255,8 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
             f"{landing['new_row_count']:,} new, {landing['repeated_row_count']:,} repeated",
         )
         table.add_row("rejects", f"{landing['rejected_count']:,} (`make rejects` says why)")
+        if withdrawn := landing.get("files_withdrawn"):
+            table.add_row("withdrawn", f"{withdrawn:,} files (`warehouse withdrawals` says why)")
     if rows:
         table.add_row(
             "people", f"{rows['customer_sources']:,} records → {rows['customers']:,} customers"

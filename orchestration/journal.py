@@ -29,28 +29,28 @@ Line = dict[str, str]
 Judge = Callable[[Line], str]
 
 
-class JournalError(Exception):
-    """The file cannot be used; the message says what, where and what to do."""
-
-
-class LineRefusedError(Exception):
-    """A new line does not fit; the message is a part of a sentence that says why."""
-
-
 @dataclass(frozen=True)
 class Journal:
-    """One file: its columns, in order, and those whose blanks at the ends mean something."""
+    """One file, its columns in order, and how its owner speaks of what goes wrong.
+
+    error: what is raised, with a message that says what, where and what to do. not_added: how the
+    message begins when a line was not added, for example "Not decided". verbatim: columns whose
+    blanks at the ends mean something. unwritable: a sentence about a file that cannot be written.
+    """
 
     path: Path
     columns: tuple[str, ...]
+    error: type[Exception]
+    not_added: str
     verbatim: frozenset[str] = frozenset()
+    unwritable: str = ""
 
     def read(self, judge: Judge) -> None:
         """Give every line to `judge` by column name; none when there is no file.
 
         Waits while another process appends. A last line without its end counts when it is whole,
-        as an editor may leave it; one that was cut off is refused. Raises JournalError naming
-        file, line, value and remedy, for at most five lines.
+        as an editor may leave it; one that was cut off is refused. Raises the error of the journal
+        naming file, line, value and remedy, for at most five lines.
         """
         try:
             with self.path.open("rb") as file, _locked(file, fcntl.LOCK_SH):
@@ -58,7 +58,7 @@ class Journal:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise JournalError(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise self.error(f"{self.path} cannot be read: {error.strerror}.") from error
         self._read(content, judge)
 
     def append(
@@ -67,19 +67,25 @@ class Journal:
         """Add one line at the end of the file and wait until it is on disk.
 
         Nothing that is in the file is touched; two processes take turns. judge: is given the lines
-        of the file, as in `read`. fits: asked then, returns why the new line does not fit to them.
-        Adds nothing when it raises: JournalError when the file cannot be used, LineRefusedError
-        when the line does not fit, OSError when it cannot be written.
+        of the file, as in `read`. fits: asked then, returns why the new line does not fit to them,
+        as a part of a sentence. Raises the error of the journal, and adds nothing, when the file
+        cannot be used or written, or the line does not fit.
         """
-        with self.path.open("a+b", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
-            file.seek(0)
-            content = file.read()
-            self._read(content, judge)
-            if problem := self.problem(line) or fits():
-                raise LineRefusedError(problem)
-            _write(file, self._as_bytes(content, line))
-            if not content:
-                _flush_folder(self.path.parent)
+        try:
+            with self.path.open("a+b", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
+                file.seek(0)
+                content = file.read()
+                self._read(content, judge)
+                if problem := self.problem(line) or fits():
+                    raise self.error(f"{self.not_added}: {problem}.")
+                _write(file, self._as_bytes(content, line))
+                if not content:
+                    _flush_folder(self.path.parent)
+        except OSError as error:
+            raise self.error(
+                f"{self.not_added}: {self.path} cannot be written ({error.strerror})."
+                f" {self.unwritable}".rstrip()
+            ) from error
 
     def problem(self, line: Mapping[str, str]) -> str:
         """Return why a line cannot be kept whatever it says, or nothing."""
@@ -100,7 +106,7 @@ class Journal:
         except UnicodeDecodeError as error:
             number = content.count(b"\n", 0, error.start) + 1
             remedy = "; save the file as UTF-8" if b"\n" in content[error.start :] else _CUT_OFF
-            raise JournalError(
+            raise self.error(
                 f"{self.path}:{number}: byte {content[error.start]:#04x} is not UTF-8{remedy}."
             ) from error
         # Not splitlines: it also breaks at characters that a reason may contain.
@@ -117,7 +123,7 @@ class Journal:
                 if number == 1:
                     break  # with other columns every line would be wrong
         if found:
-            raise JournalError("\n".join(first_few(found)))
+            raise self.error("\n".join(first_few(found)))
 
     def _read_line(self, number: int, line: str, judge: Judge) -> str:
         if number == 1:

@@ -136,6 +136,8 @@ def plan_report(plan: Plan, settings: Settings) -> list[RenderableType]:
             f"{landing['new_row_count']:,} new, {landing['repeated_row_count']:,} repeated, "
             f"{landing['rejected_count']:,} rejected",
         )
+        if withdrawn := landing.get("files_withdrawn"):
+            table.add_row("withdrawn", f"{withdrawn:,} files are left out")
     for measure in ("merged_customers", "split_customers", "withdrawn_customers"):
         if measure in plan.measures:
             counted, out_of = plan.measures[measure]

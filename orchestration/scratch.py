@@ -9,6 +9,8 @@ from pathlib import Path
 
 from orchestration.gates.history import history_file
 from orchestration.gates.overrides import overrides_file
+from orchestration.landing.quarantine import journal_file as quarantine_journal
+from orchestration.landing.withdrawals import withdrawals_file
 from orchestration.settings import Settings
 from orchestration.transform.dbt import target_folder
 
@@ -36,7 +38,8 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             ):
                 for part in (file, file.with_name(f"{file.name}.wal")):
                     _copy_if_there(part, copy.home / part.name)
-            _copy_if_there(overrides_file(settings), overrides_file(copy))
+            for journal in (overrides_file, quarantine_journal, withdrawals_file):
+                _copy_if_there(journal(settings), journal(copy))
             target_folder(copy).mkdir(exist_ok=True)
             for name in ("manifest.json", "partial_parse.msgpack"):
                 _copy_if_there(target_folder(settings) / name, target_folder(copy) / name)

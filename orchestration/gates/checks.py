@@ -18,7 +18,7 @@ from orchestration.gates import (
 )
 from orchestration.gates.setting_aside import set_failing_rows_aside
 from orchestration.landing import FEEDS, Feed
-from orchestration.landing.drift import FeedPolicyError, read_policies
+from orchestration.landing.feed_policies import FeedPolicyError, read_policies
 from orchestration.landing.quarantine import QuarantineError
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings

@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from orchestration.journal import (
-    Journal,
-    JournalError,
-    LineRefusedError,
-    shown,
-    time_problem,
-    written_time,
-)
+from orchestration.journal import Journal, shown, time_problem, written_time
 from orchestration.settings import Settings
 
 COLUMNS = ("check_id", "as_of", "overridden_by", "overridden_at", "reason")
@@ -45,7 +38,7 @@ def overrides_file(settings: Settings) -> Path:
 def read_overrides(path: Path) -> tuple[Override, ...]:
     """Return every override in the order of the file; none when there is no file.
 
-    Raises OverrideError as `Journal.read` raises JournalError.
+    Raises OverrideError as `Journal.read` does.
     """
     found: list[Override] = []
 
@@ -55,10 +48,7 @@ def read_overrides(path: Path) -> tuple[Override, ...]:
             found.append(_override(line))
         return problem
 
-    try:
-        Journal(path, COLUMNS).read(judge)
-    except JournalError as error:
-        raise OverrideError(str(error)) from error
+    _journal(path).read(judge)
     return tuple(found)
 
 
@@ -74,21 +64,16 @@ def append_override(path: Path, override: Override) -> None:
         "overridden_at": written_time(override.overridden_at),
         "reason": override.reason.strip(),
     }
-    try:
-        Journal(path, COLUMNS).append(line, _problem, lambda: _problem(line))
-    except JournalError as error:
-        raise OverrideError(str(error)) from error
-    except LineRefusedError as error:
-        raise OverrideError(f"Not overridden: {error}.") from error
-    except OSError as error:
-        raise OverrideError(
-            f"Not overridden: {path} cannot be written ({error.strerror})."
-        ) from error
+    _journal(path).append(line, _problem, lambda: _problem(line))
 
 
 def overrides_in_force(path: Path, as_of: date) -> dict[str, Override]:
     """Return the last override of each check for the day, by check id. Raises OverrideError."""
     return {one.check_id: one for one in read_overrides(path) if one.as_of == as_of}
+
+
+def _journal(path: Path) -> Journal:
+    return Journal(path, COLUMNS, OverrideError, "Not overridden")
 
 
 def _override(line: Mapping[str, str]) -> Override:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from orchestration.journal import (
     Journal,
-    JournalError,
-    LineRefusedError,
     first_few,
     shown,
     time_problem,
@@ -130,10 +128,7 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
     Raises DecisionError as `Journal.read` does, and for a line that does not fit to those before.
     """
     ledger = _Ledger()
-    try:
-        _journal(path).read(ledger.take)
-    except JournalError as error:
-        raise DecisionError(str(error)) from error
+    _journal(path).read(ledger.take)
     return tuple(ledger.decisions)
 
 
@@ -155,17 +150,7 @@ def append_decision(path: Path, decision: Decision) -> None:
                 return str(error).removesuffix(".")
         return problem
 
-    try:
-        _journal(path).append(_line_of(decision), ledger.take, fits)
-    except JournalError as error:
-        raise DecisionError(str(error)) from error
-    except LineRefusedError as error:
-        raise DecisionError(f"Not decided: {error}.") from error
-    except OSError as error:
-        raise DecisionError(
-            f"Not decided: {path} cannot be written ({error.strerror}). "
-            "WAREHOUSE_DECISIONS names the file; its folder must exist."
-        ) from error
+    _journal(path).append(_line_of(decision), ledger.take, fits)
 
 
 def decisions_in_force(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
@@ -257,7 +242,14 @@ class _Ledger:
 
 def _journal(path: Path) -> Journal:
     # A record id is compared as it is; around the other values a blank means nothing.
-    return Journal(path, COLUMNS, frozenset({"source_record_id", "other_source_record_id"}))
+    return Journal(
+        path,
+        COLUMNS,
+        DecisionError,
+        "Not decided",
+        verbatim=frozenset({"source_record_id", "other_source_record_id"}),
+        unwritable="WAREHOUSE_DECISIONS names the file; its folder must exist.",
+    )
 
 
 def _line_of(decision: Decision) -> dict[str, str]:

@@ -9,6 +9,7 @@ import duckdb
 
 from orchestration.faults import fault_sentence, put_away_damaged
 from orchestration.gates import close_layer, open_landing, open_layer
+from orchestration.gates.layers import noted_layers
 from orchestration.identity.decisions import DecisionError
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
@@ -26,6 +27,13 @@ from orchestration.landing.quarantine import (
     follow_corrections,
     journal_file,
     read_corrections,
+)
+from orchestration.landing.withdrawals import (
+    WithdrawalError,
+    Withdrawn,
+    in_force,
+    read_withdrawals,
+    withdrawals_file,
 )
 from orchestration.operations.freshness import feed_freshness
 from orchestration.operations.ledger import Outcome
@@ -100,16 +108,20 @@ def landing(
             migrate(connection)
             open_landing(connection)
             try:
-                arrivals = _arrivals(connection, settings)
+                withdrawn = in_force(read_withdrawals(withdrawals_file(settings)))
+                arrivals = _arrivals(connection, settings, withdrawn)
+                arrived = _landed_again(connection, settings, arrivals, warehouse.rebuild)
                 report = land(
                     connection,
                     settings.landing,
                     load_id=context.run.run_id,
                     loaded_at=_now(connection, arrivals),
-                    arrived=_landed_again(settings, arrivals, warehouse.rebuild),
+                    arrived=arrived,
+                    withdrawn=withdrawn,
+                    anyway=warehouse.rebuild,
                     progress=log.info,
                 )
-            except LandingError as error:
+            except (LandingError, WithdrawalError) as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             keep_arrivals(connection, settings.arrivals)
             _let_back_in(connection, warehouse)
@@ -126,8 +138,10 @@ def landing(
                 and not report.refused
                 and not warehouse.rebuild
                 # made anew: what explains and previews the customers has to be built again too
-                and not arrivals
+                and not arrived
                 and manifest.provenance.get("inputs") == inputs
+                # a run that was stopped built them from what has been taken back since
+                and {*noted_layers(connection).values()} <= {inputs}
             )
             if not unchanged:
                 open_layer(connection, "landing")
@@ -200,28 +214,46 @@ def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     )
 
 
-def _arrivals(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[Arrival, ...]:
-    """What has landed in a working database that is lost; nothing while this one knows it all."""
+def _arrivals(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, withdrawn: Withdrawn
+) -> tuple[Arrival, ...]:
+    """What has landed and the working database does not know, but for what is withdrawn.
+
+    All of it when the database was lost; nothing mostly; and what was about to be read again when a
+    run was killed.
+    """
+    known: set[tuple[str, str]] = set()
     if have_landed(connection):
-        return ()
+        known.update(connection.execute("select file_path, content_hash from raw.files").fetchall())
     try:
-        return read_arrivals(settings.arrivals)
+        arrivals = read_arrivals(settings.arrivals)
     except ArrivalsError as error:
-        log.warning(
-            "%s, so nobody knows in which order the files landed: they land in the order of their "
-            "names",
-            error,
-        )
+        if not known:
+            log.warning(
+                "%s, so nobody knows in which order the files landed: they land in the order of "
+                "their names",
+                error,
+            )
         return ()
+    past = known | withdrawn.keys()
+    return tuple(one for one in arrivals if (one.file_path, one.content_hash) not in past)
 
 
 def _landed_again(
-    settings: Settings, arrivals: tuple[Arrival, ...], anyway: bool
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    arrivals: tuple[Arrival, ...],
+    anyway: bool,
 ) -> Mapping[str, datetime]:
     """When the files of the landing landed first; a file that is gone would be lost in silence."""
     if not arrivals:
         return {}
-    landed, missing = match_arrivals(arrivals, list_landing(settings.landing, FEEDS).files)
+    files = list_landing(settings.landing, FEEDS).files
+    if have_landed(connection):
+        # Rows of a version that the database has forgotten stay in it when its file goes.
+        paths = {arrival.file_path for arrival in arrivals}
+        return match_arrivals(arrivals, [file for file in files if file.name in paths])[0]
+    landed, missing = match_arrivals(arrivals, files)
     if missing:
         sentence = (
             f"The working database is made anew, but {len(missing):,} of {len(arrivals):,} files "
@@ -243,9 +275,11 @@ def _now(connection: duckdb.DuckDBPyConnection, arrivals: tuple[Arrival, ...]) -
 
     What landed last is the newest, whatever became of the clock since.
     """
-    last = max((arrival.loaded_at for arrival in arrivals), default=None)
+    moments = [arrival.loaded_at for arrival in arrivals]
     if have_landed(connection):
-        ((last,),) = connection.execute("select max(loaded_at) from raw.files").fetchall()
+        ((newest,),) = connection.execute("select max(loaded_at) from raw.files").fetchall()
+        moments.append(newest)
+    last = max(moments, default=None)
     now = datetime.now(UTC).replace(tzinfo=None)
     if last is None or now > last:
         return now
@@ -255,8 +289,7 @@ def _now(connection: duckdb.DuckDBPyConnection, arrivals: tuple[Arrival, ...]) -
         f"{now:%Y-%m-%d %H:%M:%S}",
         f"{last:%Y-%m-%d %H:%M:%S}",
     )
-    later: datetime = last + timedelta(microseconds=1)
-    return later
+    return last + timedelta(microseconds=1)
 
 
 def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) -> None:
@@ -324,5 +357,6 @@ def _tell(warehouse: Warehouse, report: LandingReport) -> None:
         "new_row_count": report.new_row_count,
         "repeated_row_count": report.repeated_row_count,
         "rejected_count": report.rejected_count,
+        "files_withdrawn": report.files_withdrawn,
         "refused": list(report.refused),
     }

@@ -17,12 +17,12 @@ from typing import Any, TextIO
 import duckdb
 
 from orchestration.landing.column_types import expectation, fits_sql
-from orchestration.landing.drift import Drift
 from orchestration.landing.feeds import ColumnType, Feed
 from orchestration.landing.listing import Format, LandedFile
 from orchestration.landing.quarantine import row_hash_sql
 from orchestration.landing.readers import DUCKDB_CSV_LINE_LIMIT, Columns, Scan, check_unchanged
 from orchestration.landing.records import LINE_LIMIT
+from orchestration.landing.schema_drift import Drift
 from orchestration.landing.sieve import (
     Reject,
     Sieved,

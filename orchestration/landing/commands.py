@@ -1,4 +1,4 @@
-"""Verbs of the `warehouse` command about rows that were set aside: quarantine."""
+"""Verbs of the `warehouse` command about landed rows and files: quarantine, withdraw."""
 
 import argparse
 import json
@@ -15,6 +15,14 @@ from orchestration.landing.quarantine import (
     QuarantineError,
     correct,
     entries,
+)
+from orchestration.landing.withdrawals import (
+    WithdrawalError,
+    in_force,
+    read_withdrawals,
+    take_back,
+    withdraw,
+    withdrawals_file,
 )
 from orchestration.settings import Settings
 
@@ -41,6 +49,17 @@ def add_verbs(verbs: "Verbs") -> None:
     repair.add_argument(
         "changes", nargs="+", metavar="COLUMN=VALUE", help="an empty VALUE empties the column"
     )
+    withdrawal = verbs.add_parser("withdraw", help="take a file with wrong contents out again")
+    withdrawal.add_argument("file", metavar="FILE", help="for example crm/contacts/2026-06-30.csv")
+    withdrawal.add_argument(
+        "--version", default="", metavar="HASH", help="how one content begins; default: all of them"
+    )
+    withdrawal.add_argument("--undo", action="store_true", help="let it land again")
+    withdrawal.add_argument("--by", required=True, metavar="NAME", help="who answers for it")
+    withdrawal.add_argument("--why", required=True, metavar="REASON", help="what is wrong with it")
+    withdrawal.set_defaults(action=_withdraw)
+    withdrawals = verbs.add_parser("withdrawals", help="list every withdrawal and every undo")
+    withdrawals.set_defaults(action=_withdrawals)
 
 
 def _list(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
@@ -98,6 +117,46 @@ def _correct(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _complain(error: QuarantineError) -> int:
+def _withdraw(settings: Settings, options: argparse.Namespace) -> int:
+    decide = take_back if options.undo else withdraw
+    try:
+        lines = decide(
+            settings,
+            options.file,
+            options.version,
+            by=options.by,
+            why=options.why,
+            at=datetime.now(UTC),
+        )
+    except WithdrawalError as error:
+        return _complain(error)
+    for line in lines:
+        then = (
+            "lets it land again, if it is in the landing"
+            if options.undo
+            else "takes its rows out and leaves it out from then on"
+        )
+        console.print(
+            f"{line.file_path}, version {line.content_hash[:12]}: `make run` {then}.", markup=False
+        )
+    return 0
+
+
+def _withdrawals(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    try:
+        lines = read_withdrawals(withdrawals_file(settings))
+    except WithdrawalError as error:
+        return _complain(error)
+    table = Table("file", "version", "action", "by", "given at", "reason", box=None)
+    for line in lines:
+        at = f"{line.decided_at:%Y-%m-%d %H:%M}"
+        cells = (line.file_path, line.content_hash[:12], line.action, line.decided_by, at)
+        table.add_row(*(escape(cell) for cell in (*cells, line.reason)))
+    console.print(table)
+    console.print(f"{len(in_force(lines)):,} versions of files are withdrawn")
+    return 0
+
+
+def _complain(error: QuarantineError | WithdrawalError) -> int:
     console.print(str(error), style="red", markup=False)
     return 1

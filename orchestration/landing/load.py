@@ -22,6 +22,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.landing.arrivals import have_landed
 from orchestration.landing.batch import (
     DoubtError,
     Prepared,
@@ -33,17 +34,7 @@ from orchestration.landing.batch import (
     misfits,
     stage,
 )
-from orchestration.landing.drift import (
-    Action,
-    Drift,
-    FeedPolicy,
-    is_retyped,
-    judge_columns,
-    read_policies,
-    retyped_reason,
-    retyped_remedy,
-    similar_name,
-)
+from orchestration.landing.feed_policies import Action, FeedPolicy, read_policies
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.listing import (
     SETTLED_SECONDS,
@@ -66,7 +57,16 @@ from orchestration.landing.readers import (
     scan,
 )
 from orchestration.landing.report import FeedTotals, FileOutcome, LandingReport, Outcome
+from orchestration.landing.schema_drift import (
+    Drift,
+    is_retyped,
+    judge_columns,
+    retyped_reason,
+    retyped_remedy,
+    similar_name,
+)
 from orchestration.landing.sieve import Reject, sieve
+from orchestration.landing.withdrawals import Withdrawn, follow_withdrawals
 from orchestration.sql import quoted, transaction
 
 _BATCH_BYTES = 512 << 20
@@ -83,20 +83,23 @@ def land(
     feeds: Sequence[Feed] = FEEDS,
     policies: Mapping[str, FeedPolicy] | None = None,
     arrived: Mapping[str, datetime] | None = None,
+    withdrawn: Withdrawn | None = None,
+    anyway: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> LandingReport:
     """Load every new or changed file below `landing` into schema `raw` of the connection.
 
     The connection must not be inside a transaction; its TimeZone is set to UTC and stays so.
     loaded_at: with zone, or UTC without. policies: what is done about schema drift, by feed name;
-    read from the policy file when not given. arrived: names of files that landed before, in a
-    database that is lost, and when (UTC, without zone): they land before the others, in that order
-    and with that time. progress: told one line per batch of files.
+    read from the policy file when not given. arrived: names of files that landed before and that
+    the database does not know, and when (UTC, without zone): they land before the others, in that
+    order and with that time. withdrawn: versions of files that nothing may be in raw of. anyway: go
+    on where following a withdrawal loses rows. progress: told one line per batch of files.
 
     A file that cannot be loaded is refused: it is in the report and in `raw.files`, nothing of it
     is in raw, and the other files load. A file that is still being written is left for the next
-    run. Raises LandingError when the landing as a whole or the policies cannot be read; errors of
-    the machine (disk full, out of memory) are raised as they come.
+    run. Raises LandingError when the landing as a whole or the policies cannot be read, or see
+    `follow_withdrawals`; errors of the machine (disk full, out of memory) are raised as they come.
     """
     started = time.perf_counter()
     if policies is None:
@@ -106,12 +109,27 @@ def land(
     create_raw_tables(connection, feeds)
     if loaded_at.tzinfo is not None:
         loaded_at = loaded_at.astimezone(UTC).replace(tzinfo=None)
+    withdrawn = withdrawn or {}
+    is_known = have_landed(connection)
+    followed = follow_withdrawals(connection, feeds, listing.files, withdrawn, anyway=anyway)
+    for sentence in followed.told:
+        progress(sentence)
     with _spool_folder(connection) as spool:
         run = _Run(
-            connection, load_id, loaded_at, spool=spool, policies=policies, progress=progress
+            connection,
+            load_id,
+            loaded_at,
+            spool=spool,
+            policies=policies,
+            withdrawn=withdrawn,
+            progress=progress,
         )
+        landed_before = dict(arrived or {}) | followed.moments
+        if is_known:
+            run.manifest.moments.update(landed_before)
         run.outcomes, vanished = run.manifest.compare(listing.files)
-        moment_of = {file.name: loaded_at for file in listing.files} | dict(arrived or {})
+        moment_of = {file.name: loaded_at for file in listing.files}
+        moment_of |= landed_before | run.manifest.moments
         places = {feed: place for place, feed in enumerate(feeds)}
         files = sorted(
             (file for file in listing.files if file.name not in run.outcomes),
@@ -123,12 +141,15 @@ def land(
                 run.loaded_at = run.manifest.loaded_at = moment
                 for feed, of_feed in groupby(together, key=lambda file: file.feed):
                     run.load_feed(feed, list(of_feed), scanned)
-    warnings = [*listing.warnings, *run.warnings]
+    warnings = [*listing.warnings, *followed.warnings, *run.warnings]
     outcomes = tuple(run.outcomes[file.name] for file in listing.files)
     return LandingReport(
         load_id=load_id,
         files=outcomes,
-        feeds={feed.name: _totals(connection, feed, outcomes) for feed in feeds},
+        feeds={
+            feed.name: _totals(connection, feed, outcomes, followed.row_counts.get(feed.name, 0))
+            for feed in feeds
+        },
         warnings=tuple(warnings),
         refused=tuple(file.message or "" for file in outcomes if file.outcome is Outcome.REFUSED),
         vanished_paths=vanished,
@@ -148,6 +169,7 @@ class _Run:
         *,
         spool: Path,
         policies: Mapping[str, FeedPolicy],
+        withdrawn: Withdrawn,
         progress: Callable[[str], None],
     ) -> None:
         self.connection = connection
@@ -155,6 +177,7 @@ class _Run:
         self.loaded_at = loaded_at
         self.manifest = Manifest(connection, load_id, loaded_at, policies)
         self.policies = policies
+        self.withdrawn = withdrawn
         self.spool = spool
         self.progress = progress
         self.outcomes: dict[str, FileOutcome] = {}
@@ -206,6 +229,8 @@ class _Run:
         started = time.perf_counter()
         with self._settled(file, started):
             found = scanned(file)
+            if self._is_withdrawn(file, found.content_hash):
+                return None
             if file.format is Format.PARQUET:
                 self._scan_parquet(file, found)
             if found.ends_open and is_fresh(file):
@@ -307,6 +332,31 @@ class _Run:
             file.name, file.feed.name, outcome, False, file.size_bytes, message=message
         )
 
+    def _is_withdrawn(self, file: LandedFile, content_hash: str) -> bool:
+        """Tell whether a version is withdrawn, and enter it as such; warn of a copy of one."""
+        withdrawal = self.withdrawn.get((file.name, content_hash))
+        if withdrawal is None:
+            for other in self.withdrawn.values():
+                if (other.feed, other.content_hash) == (file.feed.name, content_hash):
+                    self.warnings.append(
+                        f"{file.name} has the content that was withdrawn as {other.file_path}, and"
+                        " counts; withdraw it too if it is wrong"
+                    )
+                    break
+            return False
+        outcome = FileOutcome(
+            file.name,
+            file.feed.name,
+            Outcome.WITHDRAWN,
+            False,
+            file.size_bytes,
+            message=withdrawal.told,
+        )
+        with transaction(self.connection):
+            self.manifest.record([(file, content_hash, outcome, None, Drift())])
+        self.outcomes[file.name] = outcome
+        return True
+
     def _refuse(self, file: LandedFile, reason: str, seconds: float) -> None:
         try:
             content_hash = hash_file(file)
@@ -315,6 +365,8 @@ class _Run:
             content_hash = ""  # cannot be opened: looked at again in every run
         except GoneError as error:
             self._leave(file, error)
+            return
+        if self._is_withdrawn(file, content_hash):
             return
         # DuckDB names the link that it was given, which says nothing to a reader.
         reason = re.sub(re.escape(str(self.spool)) + r"/[\w.-]+", lambda _: file.name, reason)
@@ -570,7 +622,10 @@ def _loaded_outcome(prepared: Prepared, seconds: float) -> FileOutcome:
 
 
 def _totals(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, outcomes: Sequence[FileOutcome]
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    outcomes: Sequence[FileOutcome],
+    taken_out_row_count: int,
 ) -> FeedTotals:
     own = [outcome for outcome in outcomes if outcome.feed == feed.name]
     read = [outcome for outcome in own if outcome.is_read]
@@ -584,6 +639,7 @@ def _totals(
         repeated_row_count=sum(outcome.repeated_row_count for outcome in read),
         rejected_count=sum(outcome.rejected_count for outcome in read),
         raw_row_count=int(row[0]) if row else 0,
+        taken_out_row_count=taken_out_row_count,
         seconds=sum(outcome.seconds for outcome in read),
     )
 

@@ -13,22 +13,27 @@ from typing import Any
 
 import duckdb
 
-from orchestration.landing.drift import Drift, FeedPolicy
+from orchestration.landing.feed_policies import FeedPolicy
 from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import LandedFile
 from orchestration.landing.readers import Columns
 from orchestration.landing.report import FileOutcome, Outcome
+from orchestration.landing.schema_drift import Drift
 from orchestration.landing.sieve import Reject
 from orchestration.sql import quoted, rows, transaction
 
 _PAGE = 5_000
+
+_STATUS = {Outcome.REFUSED: "refused", Outcome.WITHDRAWN: "withdrawn"}
+"""Status of files of which nothing is in raw."""
 
 
 class Manifest:
     """The manifest as one load reads and extends it; `raw.files` and `raw.rejects` must exist.
 
     loaded_at: of what is entered from now on, in UTC, without zone. columns_before: by feed name,
-    the contract columns that the file read last had; without an entry when none was read. `forget`,
+    the contract columns that the file read last had; without an entry when none was read. moments:
+    when files that are read once more landed, by name; they count as landed then. `forget`,
     `record` and `add_rejects` belong into the transaction that inserts the rows; the other methods
     commit by themselves.
     """
@@ -42,7 +47,7 @@ class Manifest:
     ) -> None:
         self.columns_before: dict[str, frozenset[str]] = {}
         self._policies = policies
-        self._read_again: set[str] = set()
+        self.moments: dict[str, datetime] = {}
         self._connection = connection
         self._load_id = load_id
         self.loaded_at = loaded_at
@@ -64,7 +69,7 @@ class Manifest:
             """
             select file_path, content_hash, size_bytes, modified_ns, status, line_count,
                 loaded_count, new_row_count, repeated_row_count, rejected_count, message,
-                is_present, extra_columns, accepted_columns, read_columns, contract
+                is_present, loaded_at, extra_columns, accepted_columns, read_columns, contract
             from raw.files
             qualify row_number() over (
                 partition by file_path order by is_present desc, loaded_at desc, content_hash
@@ -96,7 +101,7 @@ class Manifest:
                 continue
             if self._reads_otherwise(file, row):
                 if row["status"] == "loaded":
-                    self._read_again.add(name)
+                    self.moments[name] = row["loaded_at"]
                     self._known_contents.discard((file.feed.name, row["content_hash"]))
                 continue
             unchanged[name] = _known_outcome(file, row)
@@ -115,7 +120,7 @@ class Manifest:
 
     def is_read_again(self, file: LandedFile) -> bool:
         """Tell whether a file that was loaded and has not changed is read once more."""
-        return file.name in self._read_again
+        return file.name in self.moments
 
     def is_known(self, file: LandedFile, content_hash: str) -> bool:
         """Tell whether a content was loaded before, under this or another name."""
@@ -231,15 +236,15 @@ class Manifest:
                     {"path": file.name, "hash": content_hash},
                 )
             self._known_paths.add(file.name)
-            is_refused = outcome.outcome is Outcome.REFUSED
-            if not is_refused:
+            status = _STATUS.get(outcome.outcome, "loaded")
+            if status == "loaded":
                 self._known_contents.add((file.feed.name, content_hash))
             lists["file_path"].append(file.name)
             lists["feed"].append(file.feed.name)
             lists["content_hash"].append(content_hash)
             lists["size_bytes"].append(file.size_bytes)
             lists["modified_ns"].append(file.modified_ns)
-            lists["status"].append("refused" if is_refused else "loaded")
+            lists["status"].append(status)
             for name in (
                 "line_count",
                 "loaded_count",
@@ -346,7 +351,7 @@ def _known_outcome(file: LandedFile, row: dict[str, Any]) -> FileOutcome:
     return FileOutcome(
         file.name,
         file.feed.name,
-        Outcome.REFUSED if row["status"] == "refused" else Outcome.KNOWN,
+        next((out for out, status in _STATUS.items() if status == row["status"]), Outcome.KNOWN),
         False,
         file.size_bytes,
         line_count=row["line_count"],

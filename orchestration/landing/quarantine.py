@@ -17,14 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.journal import (
-    Journal,
-    JournalError,
-    LineRefusedError,
-    shown,
-    time_problem,
-    written_time,
-)
+from orchestration.journal import Journal, shown, time_problem, written_time
 from orchestration.landing.column_types import expectation, fits_sql
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.settings import Settings
@@ -87,7 +80,7 @@ def journal_file(settings: Settings) -> Path:
 def read_corrections(path: Path) -> dict[str, Correction]:
     """Return the last correction of each entry; none when there is no file.
 
-    Raises QuarantineError as `Journal.read` raises JournalError.
+    Raises QuarantineError as `Journal.read` does.
     """
     found: dict[str, Correction] = {}
 
@@ -97,10 +90,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
             found[line["entry_id"]] = _correction(line)
         return problem
 
-    try:
-        Journal(path, COLUMNS).read(judge)
-    except JournalError as error:
-        raise QuarantineError(str(error)) from error
+    _journal(path).read(judge)
     return found
 
 
@@ -128,17 +118,7 @@ def correct(settings: Settings, correction: Correction) -> None:
         "decided_at": written_time(correction.decided_at),
         "reason": correction.reason.strip(),
     }
-    path = journal_file(settings)
-    try:
-        Journal(path, COLUMNS).append(line, _problem, lambda: _problem(line))
-    except JournalError as error:
-        raise QuarantineError(str(error)) from error
-    except LineRefusedError as error:
-        raise QuarantineError(f"Nothing was decided: {error}.") from error
-    except OSError as error:
-        raise QuarantineError(
-            f"Nothing was decided: {path} cannot be written ({error.strerror})."
-        ) from error
+    _journal(journal_file(settings)).append(line, _problem, lambda: _problem(line))
 
 
 def entries(settings: Settings) -> list[dict[str, object]]:
@@ -296,6 +276,10 @@ def _repair(
         "update raw.quarantine set status = 'repaired'"
         f" where entry_id = {literal(correction.entry_id)}"
     )
+
+
+def _journal(path: Path) -> Journal:
+    return Journal(path, COLUMNS, QuarantineError, "Nothing was decided")
 
 
 def _entry_id_sql(feed: Feed) -> str:

@@ -10,6 +10,7 @@ class Outcome(StrEnum):
     LOADED = "loaded"
     KNOWN = "known"  # unchanged since an earlier run, or the same content under another name
     REFUSED = "refused"
+    WITHDRAWN = "withdrawn"  # somebody decided that this content is wrong: nothing of it is in raw
     GONE = "gone"  # removed or changed between listing and reading
     UNSETTLED = "unsettled"  # incomplete and changed a moment ago: left for the next run
 
@@ -19,8 +20,8 @@ class FileOutcome:
     """One file of the landing in this run.
 
     Counts are those of the file whenever it was read. is_read: whether this run read it.
-    message: one sentence when it was refused, is gone or was left. seconds: wall time, shared out
-    by size among files that were read together.
+    message: one sentence when it was refused, is withdrawn, gone or was left. seconds: wall time,
+    shared out by size among files that were read together.
     """
 
     path: str
@@ -39,7 +40,10 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class FeedTotals:
-    """Sums over the files of one feed that this run read, and the rows that raw holds now."""
+    """Sums over the files of one feed that this run read, and the rows that raw holds now.
+
+    taken_out_row_count: rows that this run took out of raw before it read, see `withdrawals`.
+    """
 
     files_seen: int
     files_read: int
@@ -49,6 +53,7 @@ class FeedTotals:
     repeated_row_count: int
     rejected_count: int
     raw_row_count: int
+    taken_out_row_count: int
     seconds: float
 
 
@@ -79,6 +84,11 @@ class LandingReport:
     def files_read(self) -> int:
         """Files that this run read."""
         return sum(file.is_read for file in self.files)
+
+    @property
+    def files_withdrawn(self) -> int:
+        """Files of the landing that are left out because their content is withdrawn."""
+        return sum(file.outcome is Outcome.WITHDRAWN for file in self.files)
 
     @property
     def line_count(self) -> int:

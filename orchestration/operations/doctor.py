@@ -30,6 +30,12 @@ from orchestration.identity.decisions import (
 from orchestration.identity.parameters import REFERENCE, ParameterError, read_parameters
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandingError, list_landing
+from orchestration.landing.withdrawals import (
+    WithdrawalError,
+    in_force,
+    read_withdrawals,
+    withdrawals_file,
+)
 from orchestration.operations import retention
 from orchestration.operations.ledger import Outcome, no_run_beside, read_ledger
 from orchestration.operations.migrations import MIGRATIONS, schema_version
@@ -383,10 +389,11 @@ def _decisions(settings: Settings) -> _Found:
     try:
         decisions = read_decisions(settings.decisions)
         check_consistent(decisions_in_force(decisions))
-    except DecisionError as error:
+        withdrawn = in_force(read_withdrawals(withdrawals_file(settings)))
+    except (DecisionError, WithdrawalError) as error:
         yield Level.ERROR, str(error), "Correct the line; a run would stop."
         return
-    yield Level.OK, f"{len(decisions)} decisions", ""
+    yield Level.OK, f"{len(decisions)} decisions, {len(withdrawn)} withdrawn files", ""
 
 
 def _database(settings: Settings) -> _Found:

@@ -21,7 +21,7 @@ def feed_freshness(
     """Return how new each feed is that has rows or files, right after a load.
 
     connection: the working database. The ledger knows how new a feed was before this load, so only
-    the rows of this load are read; all of them when no run has told it yet.
+    the rows of this load are read; all of them when no run has told it yet, or when rows went.
     """
     last = next((record.feeds for record in read_ledger(settings)[0] if record.feeds), {})
     files: dict[str, datetime] = dict(
@@ -35,7 +35,8 @@ def feed_freshness(
         if not totals.raw_row_count and not totals.files_seen:
             continue
         known = last.get(feed.name, FeedFreshness())
-        before = known.newest_record if known.rows else None
+        is_grown = known.rows and not totals.taken_out_row_count
+        before = known.newest_record if is_grown else None
         file = files.get(feed.name)
         found[feed.name] = FeedFreshness(
             rows=totals.raw_row_count,

@@ -12,6 +12,7 @@ import duckdb
 
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandedFile, LandingError, list_landing
+from orchestration.landing.withdrawals import withdrawals_file
 from orchestration.operations.ledger import (
     GOOD_OUTCOMES,
     FeedFreshness,
@@ -245,10 +246,14 @@ def _tell_next(status: Status) -> None:
         reasons.append("the first release")
     elif release.as_of != settings.as_of:
         reasons.append(f"as of {settings.as_of}, the release is as of {release.as_of}")
-    if release is not None and settings.decisions.exists():
-        decided = datetime.fromtimestamp(settings.decisions.stat().st_mtime, UTC)
-        if decided > release.released_at:
-            reasons.append("decisions of stewards")
+    for journal, what in (
+        (settings.decisions, "decisions of stewards"),
+        (withdrawals_file(settings), "withdrawals of files"),
+    ):
+        if release is not None and journal.exists():
+            decided = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
+            if decided > release.released_at:
+                reasons.append(what)
     status.next_run = (
         f"a run would build and judge: {'; '.join(reasons)}"
         if reasons

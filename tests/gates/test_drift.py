@@ -19,6 +19,12 @@ from orchestration.gates.drift import (
     load_bands,
 )
 from orchestration.landing import land
+from orchestration.landing.withdrawals import (
+    in_force,
+    read_withdrawals,
+    withdraw,
+    withdrawals_file,
+)
 from orchestration.settings import Settings
 
 Row = dict[str, str]
@@ -95,6 +101,7 @@ class Shop:
                 self.settings.landing,
                 load_id=f"load-{random.random()}",
                 loaded_at=datetime.now(UTC),
+                withdrawn=in_force(read_withdrawals(withdrawals_file(self.settings))),
             )
 
     def judge(self) -> dict[str, tuple[str, str]]:
@@ -291,6 +298,29 @@ def test_a_corrected_file_is_judged_in_place_of_the_bad_one(shop: Shop) -> None:
 
     shop.deliver("shop/orders", LAST, day_of("shop/orders", LAST))
 
+    assert shop.drift() == set()
+
+
+def test_after_the_bad_file_is_withdrawn_the_gate_passes_and_no_profile_is_left(
+    shop: Shop,
+) -> None:
+    rows = day_of("shop/orders", LAST)
+    yesterday = day_of("shop/orders", LAST - timedelta(days=1))
+    shop.deliver("shop/orders", LAST, [*each("currency_code", lambda _: "")(rows), *yesterday[:9]])
+    assert shop.judge()[f"shop/orders {LAST} currency_code filled"][0] == "critical"
+    file = f"shop/orders/{LAST}.csv"
+    withdraw(shop.settings, file, "", by="Eva", why="no currency", at=datetime.now(UTC))
+
+    shop.land()
+    passed = run_gate("landing", shop.settings)
+
+    assert passed.passed, passed.summary
+    with shop.connect() as connection:
+        for table in ("file_profiles", "profiled_files", "judged_files"):
+            assert connection.execute(
+                f"select count(*) from quality.{table} where file_path = ?", [file]
+            ).fetchone() == (0,)
+    shop.deliver("shop/orders", LAST, rows)
     assert shop.drift() == set()
 
 

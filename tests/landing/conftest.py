@@ -1,5 +1,6 @@
 """A landing folder to write into and a DuckDB to land in."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 
 from orchestration.landing import LandingReport, land
+from orchestration.landing.withdrawals import Action, Withdrawal
 
 LOADED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -24,6 +26,7 @@ class World:
         database = database or str(folder / "work.duckdb")
         self.connection = duckdb.connect(database, config={"threads": 2})
         self.runs = 0
+        self.withdrawn: dict[tuple[str, str], Withdrawal] = {}
 
     def put(self, name: str, content: bytes | str) -> Path:
         path = self.landing / name
@@ -34,13 +37,31 @@ class World:
         os.utime(path, ns=(settled, settled))
         return path
 
-    def land(self, progress: Callable[[str], None] = lambda _: None) -> LandingReport:
+    def withdraw(self, name: str, content: bytes | str) -> tuple[str, str]:
+        """Decide that a content of a file is wrong; returns path and content hash."""
+        data = content.encode() if isinstance(content, str) else content
+        version = name, hashlib.sha256(data).hexdigest()
+        feed = name.rpartition("/")[0]
+        self.withdrawn[version] = Withdrawal(
+            Action.WITHDRAW, feed, *version, "Eva Lind", LOADED_AT, "wrong export"
+        )
+        return version
+
+    def land(
+        self,
+        progress: Callable[[str], None] = lambda _: None,
+        *,
+        loaded_at: datetime = LOADED_AT,
+        anyway: bool = False,
+    ) -> LandingReport:
         self.runs += 1
         report = land(
             self.connection,
             self.landing,
             load_id=f"load-{self.runs}",
-            loaded_at=LOADED_AT,
+            loaded_at=loaded_at,
+            withdrawn=self.withdrawn,
+            anyway=anyway,
             progress=progress,
         )
         self.check_laws()

@@ -44,6 +44,10 @@ def break_database(house: House, patch: pytest.MonkeyPatch) -> None:
     house.settings.working_database.write_bytes(b"no database" * 1000)
 
 
+def break_withdrawals(house: House, patch: pytest.MonkeyPatch) -> None:
+    (house.settings.home / "withdrawals.csv").write_text("what is this\n")
+
+
 def break_decisions(house: House, patch: pytest.MonkeyPatch) -> None:
     house.settings.decisions.write_text("what is this\n1,2,3\n")
 
@@ -92,6 +96,7 @@ def break_disk(house: House, patch: pytest.MonkeyPatch) -> None:
         (break_landing, "landing", "contains no feed"),
         (break_database, "working database", "cannot be opened"),
         (break_decisions, "decisions", "decisions.csv"),
+        (break_withdrawals, "decisions", "withdrawals.csv"),
         (break_link, "release", "which is gone"),
         (break_dagster, "Dagster's storage", "is damaged"),
         (break_packages, "packages", "missing: no-such-package"),

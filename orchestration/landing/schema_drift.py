@@ -1,27 +1,25 @@
 """Schema drift: a file whose columns are not those that its feed had, and what is done about it.
 
-What is done is an analyst's choice, one row a feed in `seeds/reference/feed_policies.csv`. Four
-kinds of drift are told apart, each against the contract and the file of the feed that was read
-before: a column that the contract does not know (added); one that the file before had and this one
-lacks (removed); both at once, and the new one has a similar name or values that look like those
-that raw has of the old one (renamed); a column most of whose values do not fit its type (retyped).
+What is done is an analyst's choice (`feed_policies`). Four kinds of drift are told apart, each
+against the contract and the file of the feed that was read before: a column that the contract does
+not know (added); one that the file before had and this one lacks (removed); both at once, and the
+new one has a similar name or values that look like those that raw has of the old one (renamed); a
+column most of whose values do not fit its type (retyped).
 """
 
-import csv
 import difflib
 import io
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO, cast
 
+from orchestration.landing.feed_policies import Action, FeedPolicy, remedy
 from orchestration.landing.feeds import Feed
-from orchestration.landing.listing import Format, LandedFile, LandingError
+from orchestration.landing.listing import Format, LandedFile
 from orchestration.landing.readers import (
     Columns,
     CrAsLf,
@@ -32,9 +30,6 @@ from orchestration.landing.readers import (
     skip_bom,
 )
 from orchestration.landing.records import csv_records, numbered_lines
-from orchestration.settings import PROJECT_ROOT
-
-POLICIES_FILE = PROJECT_ROOT / "seeds" / "reference" / "feed_policies.csv"
 
 _SAMPLE = 200
 """Records of a file that are looked at to recognise a column by its values."""
@@ -42,121 +37,10 @@ _SAMPLE = 200
 _FEWEST_VALUES = 5
 """With fewer values nothing is said about a column: three wrong dates are typing errors."""
 
-
-_SHARE = re.compile(r"0(\.\d+)?|1(\.0+)?")
-
 _GENERAL_WORDS = frozenset(
     ("address", "code", "date", "id", "name", "nr", "no", "number", "text", "time", "value")
 )
 """Words that a source puts behind a name without meaning anything else by it."""
-
-
-class Action(StrEnum):
-    """What is done about a file with one kind of drift."""
-
-    ACCEPT = "accept"  # loaded, noted in raw.files, no warning
-    WARN = "warn"  # loaded, and a sentence says what was not
-    STOP = "stop"  # refused, so that the landing gate stops the run
-
-
-ALLOWED: dict[str, tuple[Action, ...]] = {
-    "on_added_column": (Action.ACCEPT, Action.WARN, Action.STOP),
-    "on_removed_column": (Action.ACCEPT, Action.WARN, Action.STOP),
-    # Values that are lost with nobody told are what this file is for.
-    "on_renamed_column": (Action.WARN, Action.STOP),
-    "on_retyped_column": (Action.WARN, Action.STOP),
-}
-
-
-SHARE = "most_quarantined_share"
-
-
-@dataclass(frozen=True)
-class FeedPolicy:
-    """One row of the policy file: the action for each kind of drift, and how many rows may go.
-
-    most_quarantined_share: 0 to 1 of the rows of a load; when rows that break a critical rule are
-    no more, they are set aside and the run goes on; with 0 the first one stops it.
-    """
-
-    on_added_column: Action = Action.WARN
-    on_removed_column: Action = Action.WARN
-    on_renamed_column: Action = Action.STOP
-    on_retyped_column: Action = Action.STOP
-    most_quarantined_share: float = 0.0
-
-
-class FeedPolicyError(LandingError):
-    """The policy file cannot be used; one sentence a problem with file, line, value, remedy."""
-
-
-def read_policies(feeds: Sequence[Feed], path: Path = POLICIES_FILE) -> dict[str, FeedPolicy]:
-    """Return the policy of each feed by its name. Raises FeedPolicyError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FeedPolicyError(
-            f"The feed policies {path} cannot be read: {error.strerror}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise FeedPolicyError(
-            f"The feed policies {path} are not UTF-8; save them as UTF-8."
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    expected = ["feed", *ALLOWED, SHARE]
-    if sorted(header) != sorted(expected):
-        raise FeedPolicyError(
-            f"{path}, line 1: the columns are {', '.join(header) or 'none'};"
-            f" expected {', '.join(expected)}."
-        )
-    names = [feed.name for feed in feeds]
-    policies: dict[str, FeedPolicy] = {}
-    problems: list[str] = []
-    for values in reader:
-        if not any(value.strip() for value in values):
-            continue
-        place = f"{path}, line {reader.line_num}"
-        if len(values) != len(header):
-            problems.append(f"{place}: {len(values)} values, the header has {len(header)}.")
-            continue
-        row = {name: value.strip() for name, value in zip(header, values, strict=True)}
-        name, share = row.pop("feed"), row.pop(SHARE)
-        if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]}" if close else f"the feeds are {', '.join(names)}"
-            problems.append(f"{place}, feed: {name!r} is no feed; {hint}?")
-        elif name in policies:
-            problems.append(f"{place}, feed: {name!r} has a row already; keep one of them.")
-        else:
-            problems += [
-                f"{place}, {column}: {value!r} is no action; allowed are"
-                f" {', '.join(ALLOWED[column])}."
-                for column, value in row.items()
-                if value not in ALLOWED[column]
-            ]
-            if not _SHARE.fullmatch(share):
-                problems.append(
-                    f"{place}, {SHARE}: {share!r} is no share; write a number from 0 to 1, for"
-                    " example 0.01."
-                )
-                share = "0"
-            policies[name] = FeedPolicy(
-                most_quarantined_share=float(share),
-                **{
-                    column: Action(value) if value in ALLOWED[column] else Action.STOP
-                    for column, value in row.items()
-                },
-            )
-    problems += [
-        f"{path}: the feed {name} has no row; add one, for example"
-        f" {name},{','.join(str(getattr(FeedPolicy(), part.name)) for part in fields(FeedPolicy))}."
-        for name in names
-        if name not in policies and not any(f"{name!r}" in problem for problem in problems)
-    ]
-    if problems:
-        raise FeedPolicyError("\n".join(problems))
-    return policies
 
 
 @dataclass
@@ -202,7 +86,7 @@ def judge_columns(
         if policy.on_renamed_column is Action.STOP:
             raise RefusedError(
                 f"{told}; ask the source for the old name, take the new one into the contract"
-                f" (orchestration/landing/feeds.py), or {_remedy(file.feed, 'on_renamed_column')}"
+                f" (orchestration/landing/feeds.py), or {remedy(file.feed, 'on_renamed_column')}"
             )
         drift.columns.append(f"{file.name}: {told}; `{old}` is empty in what was loaded.")
     # In JSON lines a key that is not there is how nothing is written.
@@ -211,7 +95,7 @@ def judge_columns(
         if policy.on_removed_column is Action.STOP:
             raise RefusedError(
                 f"{told}; ask the source for {'it' if len(gone) == 1 else 'them'},"
-                f" or {_remedy(file.feed, 'on_removed_column')}"
+                f" or {remedy(file.feed, 'on_removed_column')}"
             )
         if policy.on_removed_column is Action.WARN:
             drift.columns.append(f"{file.name}: {told}; what was loaded is empty there.")
@@ -224,7 +108,7 @@ def judge_columns(
         if policy.on_added_column is Action.STOP:
             raise RefusedError(
                 f"it has {told}; add it to the feed in orchestration/landing/feeds.py,"
-                f" or {_remedy(file.feed, 'on_added_column')}"
+                f" or {remedy(file.feed, 'on_added_column')}"
             )
         if policy.on_added_column is Action.WARN:
             drift.columns.append(
@@ -249,7 +133,7 @@ def retyped_remedy(feed: Feed) -> str:
     """Say what to do about a file that was refused for a retyped column."""
     return (
         "ask the source for the old type, or"
-        f" {_remedy(feed, 'on_retyped_column')}, which rejects the lines one by one"
+        f" {remedy(feed, 'on_retyped_column')}, which rejects the lines one by one"
     )
 
 
@@ -384,11 +268,6 @@ def _records(file: LandedFile, found: Scan) -> Iterator[Mapping[str, object]]:
             if not record.problem:
                 texts = [text.decode("utf-8", "replace") for text in record.fields(found.delimiter)]
                 yield dict(zip(found.names, texts, strict=False))
-
-
-def _remedy(feed: Feed, column: str) -> str:
-    choices = " or ".join(action for action in ALLOWED[column] if action is not Action.STOP)
-    return f"set {column} of {feed.name} to {choices} in seeds/reference/feed_policies.csv"
 
 
 def _listed(names: Sequence[str]) -> str:

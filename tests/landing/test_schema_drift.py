@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.landing import FEEDS, Feed, LandingReport, land
-from orchestration.landing.drift import (
+from orchestration.landing.feed_policies import (
     POLICIES_FILE,
     Action,
     FeedPolicy,
     FeedPolicyError,
     read_policies,
-    similar_name,
 )
 from orchestration.landing.feeds import Column, ColumnType
+from orchestration.landing.schema_drift import similar_name
 from tests.landing.conftest import LOADED_AT, World
 
 CONTACTS = next(feed for feed in FEEDS if feed.name == "crm/contacts")
@@ -39,7 +40,7 @@ def landed(
         world.connection,
         world.landing,
         load_id=f"load-{world.runs}",
-        loaded_at=LOADED_AT,
+        loaded_at=LOADED_AT + timedelta(days=9),
         feeds=feeds,
         policies=policies,
     )
@@ -239,6 +240,20 @@ def test_a_file_is_read_again_when_the_contract_gains_one_of_its_columns(world: 
         ]
         assert len(world.rejects()) == 1
         assert landed(world, policy, [gained]).files_read == 0
+
+
+def test_a_file_that_is_read_again_counts_as_landed_when_it_came(world: World) -> None:
+    columns = "contact_id,shoe_size,email\n"
+    world.put("crm/contacts/1.csv", columns + "C1,43,old@b.c\n")
+    world.land(loaded_at=LOADED_AT)
+    world.put("crm/contacts/2.csv", HEADER + "C1,Anna,,\n")
+    world.land(loaded_at=LOADED_AT + timedelta(days=1))
+    gained = dataclasses.replace(
+        CONTACTS, columns=(*CONTACTS.columns, Column("shoe_size", "", ColumnType.INTEGER))
+    )
+    assert landed(world, feeds=[gained]).files_read == 1
+    newest = "select first_name from raw.crm__contacts order by _loaded_at desc limit 1"
+    assert world.rows(newest) == [("Anna",)]
 
 
 def test_rejected_lines_are_read_again_when_their_column_gets_another_type(world: World) -> None:
