@@ -50,6 +50,7 @@ class Measure:
 _PERCENT = "printf('%.0f%%', 100 * greatest(x, 0))"
 _COUNT = "printf('%,d', round(greatest(exp(x) - 1, 0))::bigint)"
 _NUMBER = "printf('%.4g', exp(x))"
+_DAYS = "printf('%.1f', greatest(exp(x) - 1, 0))"
 
 MEASURES: Mapping[str, Measure] = {
     "rows": Measure("level", _COUNT, "lines"),
@@ -70,11 +71,12 @@ MEASURES: Mapping[str, Measure] = {
     "upper": Measure("share", _PERCENT, "values in capital letters"),
     "padded": Measure("share", _PERCENT, "values with blanks around them"),
     "negative": Measure("share", _PERCENT, "numbers below zero"),
+    "zero": Measure("share", _PERCENT, "zeros"),
     "size": Measure("level", _NUMBER, "mean size"),
     "high": Measure("level", _NUMBER, "size that one in twenty exceeds"),
-    "age": Measure("level", "printf('%.1f', greatest(exp(x) - 1, 0))", "mean age in days"),
+    "age": Measure("level", _DAYS, "mean age in days"),
+    "youngest": Measure("level", _DAYS, "days that even the newest is old"),
     "future": Measure("share", _PERCENT, "dates after the delivery"),
-    "hour": Measure("level", "printf('%.1f', x)", "mean hour"),
     "bears_name": Measure("share", _PERCENT, "e-mails that contain a name of the row"),
     "first_name_leads": Measure("share", _PERCENT, "e-mails that begin with the first name"),
     "values": Measure("level", _PERCENT, "rows with other values than usual"),
@@ -373,7 +375,10 @@ _COMPARE = (
         profiles.column_name,
         split_part(profiles.measure, ' ', 1),
         split_part(profiles.measure, ' in ', 2),
-        sum(profiles.value * profiles.row_count) / sum(profiles.row_count),
+        coalesce(
+            min(profiles.value) filter (profiles.measure = 'youngest'),
+            sum(profiles.value * profiles.row_count) / sum(profiles.row_count)
+        ),
         sqrt(sum(power(profiles.error * profiles.row_count, 2))) / sum(profiles.row_count),
         sum(profiles.row_count)
     from quality.file_profiles as profiles
@@ -427,9 +432,10 @@ _COMPARE = (
         from drift_measures
         where measure = 'filled' and x > 0
         union all
-        select feed, delivery_day, 'country, postcode', sum(row_count)
+        -- what is read out of several columns has no measure of its own
+        select feed, delivery_day, column_name, sum(row_count)
         from shares
-        where column_name = 'country, postcode'
+        where contains(column_name, ', ')
         group by all
     ),
 

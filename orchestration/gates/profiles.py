@@ -210,12 +210,23 @@ def _keeping(feed: Feed, column: Column) -> str:
 
 
 def _pairs(feed: Feed) -> list[tuple[str, str, str]]:
-    """Columns that speak of each other, as (column, kind, SQL of a text).
+    """What is read out of columns, as (column, kind, SQL of a text).
 
-    Rows whose values slipped by a line keep the looks of each column, and lose these.
+    Rows whose values slipped by a line keep the looks of each column, and lose what columns say of
+    each other. The hour is the one that was written: a clock that is five hours off moves the whole
+    day, and of a mean of hours only a part.
     """
     names = {column.name for column in feed.columns}
-    pairs = []
+    pairs = [
+        (
+            f"{column.name}, hour",
+            "pair",
+            f"lpad((try_cast(substr({quoted(column.name)}, 12, 2) as integer) // 4 * 4)::varchar,"
+            " 2, '0')",
+        )
+        for column in feed.columns
+        if column.type is ColumnType.TIMESTAMP
+    ]
     if {"country", "postcode"} <= names:
         shape = "regexp_replace(regexp_replace(postcode, '[0-9]', '9', 'g'), '[A-Za-z]', 'A', 'g')"
         pairs.append(("country, postcode", "pair", f"country || ' ' || {shape}"))
@@ -279,12 +290,7 @@ derived as (
     select
         *,
         ln(abs(nullif(number, 0))) as size,
-        (epoch((delivery_day + 1)::timestamp) - moment) / 86400 as days,
-        case
-            when kind = 'timestamp'
-                then try_cast(substr(cell, 12, 2) as integer)
-                    + try_cast(substr(cell, 15, 2) as integer) / 60
-        end as hour
+        (epoch((delivery_day + 1)::timestamp) - moment) / 86400 as days
     from cells
 ),
 
@@ -298,7 +304,7 @@ aggregated as (
         count(*) as row_count,
         count(cell) as filled_count,
         count(size) as size_count,
-        count(hour) as hour_count,
+        count(number) as number_count,
         count(cell) / count(*) as filled,
         -- exact: the approximate count is off by a fifth among twenty values (DuckDB 1.5)
         count(distinct cell) / nullif(count(cell), 0) as different,
@@ -310,15 +316,15 @@ aggregated as (
         avg((word = upper(word) and word <> lower(word))::int) as upper_case,
         avg((word <> trim(word))::int) as padded,
         avg((number < 0)::int) as negative,
+        avg((number = 0)::int) as zero,
         avg(size) as size,
         stddev_samp(size) / sqrt(count(size)) as size_error,
         quantile_cont(size, 0.95) as high,
         avg(ln(1 + greatest(days, 0))) as age,
         stddev_samp(ln(1 + greatest(days, 0))) / sqrt(count(days)) as age_error,
+        min(ln(1 + greatest(days, 0))) as youngest,
         -- half a day of tolerance: in the west the day ends later than in UTC
         avg((days < -0.5)::int) as future,
-        avg(hour) as hour,
-        stddev_samp(hour) / sqrt(count(hour)) as hour_error,
         avg((cell = 'true')::int) as holds
     from derived
     where kind <> 'pair'
@@ -346,11 +352,12 @@ listed as (
                     {'m': 'upper', 'v': upper_case, 'e': null, 'n': filled_count},
                     {'m': 'padded', 'v': padded, 'e': null, 'n': filled_count},
                     {'m': 'negative', 'v': negative, 'e': null, 'n': filled_count},
+                    {'m': 'zero', 'v': zero, 'e': null, 'n': number_count},
                     {'m': 'size', 'v': size, 'e': size_error, 'n': size_count},
                     {'m': 'high', 'v': high, 'e': null, 'n': size_count},
                     {'m': 'age', 'v': age, 'e': age_error, 'n': filled_count},
-                    {'m': 'future', 'v': future, 'e': null, 'n': filled_count},
-                    {'m': 'hour', 'v': hour, 'e': hour_error, 'n': hour_count}
+                    {'m': 'youngest', 'v': youngest, 'e': null, 'n': filled_count},
+                    {'m': 'future', 'v': future, 'e': null, 'n': filled_count}
                 ]
             end
         ) as one
@@ -418,7 +425,12 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
     A file of nothing but new versions, in a feed of new records, has taken the ids of others.
     """
     keys = ", ".join(quoted(key) for key in feed.key)
-    about = [c for c in feed.columns if feed.cursor and c.pii in {Pii.DIRECT, Pii.INDIRECT}]
+    about = [
+        column
+        for column in feed.columns
+        if feed.cursor
+        and (column.pii in {Pii.DIRECT, Pii.INDIRECT} or column.type is ColumnType.BOOLEAN)
+    ]
     names = "".join(f", {quoted(column.name)}" for column in about)
     connection.execute(
         f"""

@@ -25,8 +25,8 @@ QUERY = "expect_query_to_return_no_rows"
 UNIQUE_KEY = "expect_key_to_be_unique"
 STAGED_ONCE = "expect_landed_records_to_be_staged_once"
 NEW_VALUES_FIT = "expect_new_values_to_fit"
-# A file with fewer filled values gives no share worth the name.
-LEAST_NEW_VALUES = 20
+# Fewer values of a file that do not fit are typing errors, whatever their share.
+LEAST_MISFITS = 4
 
 # A check whose failing rows have it is about rows, not about the table as a whole.
 ROW_HASH = "_row_hash"
@@ -261,7 +261,7 @@ def new_values_fit_query(table: str, conditions: Mapping[str, str], mostly: floa
             || found.filled_count || ' values' as reason
         from counted
         where
-            found.filled_count >= {LEAST_NEW_VALUES}
+            found.misfit_count >= {LEAST_MISFITS}
             and found.misfit_count > {1 - mostly:.6f} * found.filled_count
         order by file_path, found.name
     """

@@ -16,12 +16,13 @@ import duckdb
 from orchestration.operations.ledger import runs_folder
 from orchestration.operations.run_log import logs_folder
 from orchestration.settings import Settings
-from orchestration.sql import rows, transaction
 
 # Databases that were set aside because they could not be used, as large as the one in use.
 SET_ASIDE_KEPT = 1
 # dbt's own log: it grows by every invocation, and nothing reads it after the run.
 DBT_LOG_BYTES = 10 << 20
+# The reason of a rejected line whose text is no longer kept.
+FORGOTTEN = "what stood in this line is no longer kept"
 
 _SET_ASIDE = re.compile(r"(work|release_candidate)\.duckdb\.(?!wal$|tmp$).+|dagster\.damaged.*")
 
@@ -42,7 +43,7 @@ RULES = (
     Rule("logs of runs", "logs/", "the last {keep_runs} runs", "WAREHOUSE_KEEP_RUNS"),
     Rule("Dagster's runs", "dagster/", "the last {keep_runs} runs", "WAREHOUSE_KEEP_RUNS"),
     Rule(
-        "rejected lines",
+        "text of rejected lines",
         "work.duckdb, raw.rejects",
         "while their file is in the landing, and {keep_rejects_days} days from when it was read",
         "WAREHOUSE_KEEP_REJECTS_DAYS",
@@ -86,38 +87,28 @@ def tidy(settings: Settings) -> list[str]:
 
 
 def forget_rejects(connection: duckdb.DuckDBPyConnection, days: int, now: datetime) -> int:
-    """Delete rejected lines that were read over `days` ago from files that are gone since.
+    """Forget what stood in rejected lines that were read over `days` ago from files that are gone.
 
-    Returns how many. The entry of such a version of a file goes too: should the file come back, it
-    is read again, its rows count as repeated, and its rejects are there as before.
+    Returns of how many. File and line number stay, so what was read still adds up.
     """
     limit = now.astimezone(UTC).replace(tzinfo=None) - timedelta(days=days)
-    gone = rows(
-        connection,
-        "select file_path, content_hash from raw.files"
-        " where not is_present and rejected_count > 0 and loaded_at < $limit",
-        {"limit": limit},
-    )
-    if not gone:
-        return 0
-    keys = {
-        "paths": [row["file_path"] for row in gone],
-        "hashes": [row["content_hash"] for row in gone],
-    }
-    of_gone = (
-        " semi join (select unnest($paths) as path, unnest($hashes) as content_hash) as gone"
-        " on entry.{path} = gone.path and entry.content_hash = gone.content_hash"
-    )
-    with transaction(connection):
-        row = connection.execute(
-            f"select count(*) from raw.rejects as entry{of_gone.format(path='source_file')}", keys
-        ).fetchone()
-        for table, path in (("rejects", "source_file"), ("files", "file_path")):
-            connection.execute(
-                f"delete from raw.{table} where rowid in (select entry.rowid from raw.{table}"
-                f" as entry{of_gone.format(path=path)})",
-                keys,
-            )
+    row = connection.execute(
+        """
+        update raw.rejects set
+            line_text = '',
+            column_name = null,
+            value = null,
+            reason = $forgotten
+        from raw.files
+        where
+            rejects.source_file = files.file_path
+            and rejects.content_hash = files.content_hash
+            and not files.is_present
+            and files.loaded_at < $limit
+            and rejects.reason <> $forgotten
+        """,
+        {"limit": limit, "forgotten": FORGOTTEN},
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -68,7 +68,7 @@ def load(house: House, connection: duckdb.DuckDBPyConnection, days_ago: int = 0)
     )
 
 
-def test_rejects_of_files_that_are_gone_are_forgotten_and_come_back_with_their_file(
+def test_what_stood_in_rejected_lines_of_files_that_are_gone_is_forgotten_and_still_counted(
     house: House,
 ) -> None:
     landing = house.installation.landing / "crm" / "contacts"
@@ -76,30 +76,31 @@ def test_rejects_of_files_that_are_gone_are_forgotten_and_come_back_with_their_f
         reject(house, "old_and_gone.csv", 100, connection)
         reject(house, "old_and_there.csv", 99, connection)
         reject(house, "young_and_gone.csv", 10, connection)
-        content = (landing / "old_and_gone.csv").read_text()
+        content = (landing / "old_and_gone.csv").read_bytes()
         (landing / "old_and_gone.csv").unlink()
         (landing / "young_and_gone.csv").unlink()
         load(house, connection)
         assert retention.forget_rejects(connection, 90, NOW) == 1
         assert retention.forget_rejects(connection, 90, NOW) == 0
 
-        def rejected() -> list[str]:
-            rows = connection.execute("select source_file from raw.rejects order by 1").fetchall()
-            return [file.rpartition("/")[2] for (file,) in rows]
+        def rejected() -> list[tuple[str, str, str]]:
+            return connection.execute(
+                "select parse_filename(source_file), line_text || coalesce(value, ''), reason"
+                " from raw.rejects order by 1"
+            ).fetchall()
 
-        assert rejected() == ["old_and_there.csv", "young_and_gone.csv"]
-        rows_before = connection.execute("select count(*) from raw.crm__contacts").fetchone()
-        (landing / "old_and_gone.csv").write_text(content)
+        forgotten, *kept = rejected()
+        assert forgotten == ("old_and_gone.csv", "", retention.FORGOTTEN)
+        assert [file for file, *_ in kept] == ["old_and_there.csv", "young_and_gone.csv"]
+        assert all("no time" in text for _, text, _ in kept)
+
+        (landing / "old_and_gone.csv").write_bytes(content)
         load(house, connection)
-        assert rejected() == ["old_and_gone.csv", "old_and_there.csv", "young_and_gone.csv"]
-        assert (
-            connection.execute("select count(*) from raw.crm__contacts").fetchone() == rows_before
-        )
-        (unbalanced,) = connection.execute(
-            "select count(*) from raw.files where loaded_count + rejected_count <> line_count"
-            " or loaded_count <> new_row_count + repeated_row_count"
-        ).fetchone() or (None,)
-        assert unbalanced == 0
+        assert rejected() == [forgotten, *kept]
+        (rows,) = connection.execute("select count(*) from raw.crm__contacts").fetchone() or ()
+        assert connection.execute(
+            "select sum(new_row_count), sum(rejected_count) from raw.files"
+        ).fetchone() == (rows, 3)
 
 
 def test_of_databases_that_were_set_aside_only_the_newest_of_each_stays(house: House) -> None:
