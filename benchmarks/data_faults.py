@@ -382,11 +382,11 @@ def faults() -> tuple[Fault, ...]:  # noqa: PLR0915 - one line a fault
         "quantity and price exchanged",
         lambda d: d.swap("shop/order_lines", "quantity", "unit_price"),
     )
-    column("pos/receipts", "everything refunded", "refunded_amount", lambda r: r["total_amount"])
+    for feed in ("shop/orders", "pos/receipts"):
 
-    @fault("shop/orders", "everything refunded")
-    def _(day: Day) -> None:
-        day.each("shop/orders", lambda row: row.update(refunded_amount=row["total_amount"]))
+        @fault(feed, "everything refunded")
+        def _(day: Day, feed: str = feed) -> None:
+            day.each(feed, lambda row: row.update(refunded_amount=row["total_amount"]))
 
     # --- people ---------------------------------------------------------------------------------
     column("shop/customers", "one e-mail for all", "email", lambda _: "info@shop.example")

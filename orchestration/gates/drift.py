@@ -50,7 +50,6 @@ class Measure:
 _PERCENT = "printf('%.0f%%', 100 * greatest(x, 0))"
 _COUNT = "printf('%,d', round(greatest(exp(x) - 1, 0))::bigint)"
 _NUMBER = "printf('%.4g', exp(x))"
-_DAYS = "printf('%.1f', greatest(exp(x) - 1, 0))"
 
 MEASURES: Mapping[str, Measure] = {
     "rows": Measure("level", _COUNT, "lines"),
@@ -74,12 +73,13 @@ MEASURES: Mapping[str, Measure] = {
     "zero": Measure("share", _PERCENT, "zeros"),
     "size": Measure("level", _NUMBER, "mean size"),
     "high": Measure("level", _NUMBER, "size that one in twenty exceeds"),
-    "age": Measure("level", _DAYS, "mean age in days"),
-    "youngest": Measure("level", _DAYS, "days that even the newest is old"),
+    "age": Measure("level", "printf('%.1f', greatest(exp(x) - 1, 0))", "mean age in days"),
+    "fresh": Measure("share", _PERCENT, "dates of the delivery day"),
     "future": Measure("share", _PERCENT, "dates after the delivery"),
     "bears_name": Measure("share", _PERCENT, "e-mails that contain a name of the row"),
     "first_name_leads": Measure("share", _PERCENT, "e-mails that begin with the first name"),
     "values": Measure("level", _PERCENT, "rows with other values than usual"),
+    "hours": Measure("level", _PERCENT, "rows of other hours than usual"),
     "gap": Measure("silence", "", ""),
     "missing": Measure("silence", "", ""),
 }
@@ -375,10 +375,7 @@ _COMPARE = (
         profiles.column_name,
         split_part(profiles.measure, ' ', 1),
         split_part(profiles.measure, ' in ', 2),
-        coalesce(
-            min(profiles.value) filter (profiles.measure = 'youngest'),
-            sum(profiles.value * profiles.row_count) / sum(profiles.row_count)
-        ),
+        sum(profiles.value * profiles.row_count) / sum(profiles.row_count),
         sqrt(sum(power(profiles.error * profiles.row_count, 2))) / sum(profiles.row_count),
         sum(profiles.row_count)
     from quality.file_profiles as profiles
@@ -499,7 +496,8 @@ _COMPARE = (
         any_value(row_count) as row_count,
         -- what the frequent values leave is one value more
         (sum(abs(share - mean_share)) + abs(sum(share) - sum(mean_share))) / 2 as x,
-        arg_max(category, abs(share - mean_share)) as category
+        arg_max(category, abs(share - mean_share)) as category,
+        if(ends_with(column_name, ', hour'), 'hours', 'values') as measure
     from with_mean
     where mean_share is not null
     group by all
@@ -513,8 +511,7 @@ _COMPARE = (
         where deliveries.is_judged
         union all by name
         select
-            feed, judged_day, delivery_day, column_name, 'values' as measure, '' as detail, x,
-            row_count
+            feed, judged_day, delivery_day, column_name, measure, '' as detail, x, row_count
         from drift_values
         where judged_day = delivery_day
     ),
@@ -526,7 +523,7 @@ _COMPARE = (
         union all by name
         select
             drift_past.judged_day, is_same_weekday, drift_past.feed,
-            drift_past.delivery_day, column_name, 'values' as measure, '' as detail, x, row_count
+            drift_past.delivery_day, column_name, measure, '' as detail, x, row_count
         from drift_past
         inner join drift_values using (feed, judged_day, delivery_day)
     ),

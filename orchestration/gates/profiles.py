@@ -322,7 +322,7 @@ aggregated as (
         quantile_cont(size, 0.95) as high,
         avg(ln(1 + greatest(days, 0))) as age,
         stddev_samp(ln(1 + greatest(days, 0))) / sqrt(count(days)) as age_error,
-        min(ln(1 + greatest(days, 0))) as youngest,
+        avg((days <= 1)::int) as fresh,
         -- half a day of tolerance: in the west the day ends later than in UTC
         avg((days < -0.5)::int) as future,
         avg((cell = 'true')::int) as holds
@@ -356,7 +356,7 @@ listed as (
                     {'m': 'size', 'v': size, 'e': size_error, 'n': size_count},
                     {'m': 'high', 'v': high, 'e': null, 'n': size_count},
                     {'m': 'age', 'v': age, 'e': age_error, 'n': filled_count},
-                    {'m': 'youngest', 'v': youngest, 'e': null, 'n': filled_count},
+                    {'m': 'fresh', 'v': fresh, 'e': null, 'n': filled_count},
                     {'m': 'future', 'v': future, 'e': null, 'n': filled_count}
                 ]
             end
