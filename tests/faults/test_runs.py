@@ -57,6 +57,29 @@ def only_readable(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
+# Dagster's files grow by half of it before DuckDB's do.
+SPARE_BYTES = 9 << 20
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Callable[[int], None]]:
+    """A file system in memory of so many bytes; yields what gives it another size."""
+
+    def mount(options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    def enlarge(bytes_then: int) -> None:
+        assert mount(f"remount,size={bytes_then}")
+
+    if not mount(f"size={size}"):
+        pytest.skip("only root may mount, and not everywhere")
+    try:
+        yield enlarge
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @dataclass
 class Troubled:
     """An installation to which one thing after the other happened, and what was printed."""
@@ -88,6 +111,7 @@ def troubled(second_day: NewLab) -> Troubled:
     seen.stop("full for DuckDB", lab.start("run", limits=Limits(file_bytes=8_000_000)))
     seen.stop("full for Dagster", lab.start("run", limits=Limits(file_bytes=100_000)))
     seen.stop("little memory", lab.start("run", WAREHOUSE_MEMORY_LIMIT="1MB"))
+    seen.stop("no more memory", lab.start("run", limits=Limits(memory_bytes=32 << 20)))
     first = lab.start("run")
     assert first.wait_for(" staging ...")
     seen.stop("second run", lab.start("run"))
@@ -124,6 +148,33 @@ def test_too_little_memory_stops_the_run_with_a_sentence(troubled: Troubled) -> 
     assert UNTOUCHED in output
     assert "The memory did not suffice" in output
     assert "WAREHOUSE_MEMORY_LIMIT=1MB" in output
+
+
+def test_a_process_that_gets_no_more_memory_stops_the_run_with_a_sentence(
+    troubled: Troubled,
+) -> None:
+    output = troubled.output("no more memory")
+    assert UNTOUCHED in output
+    assert "The memory did not suffice" in output
+
+
+def test_a_small_disk_that_runs_full_stops_the_run_and_with_more_room_it_goes_on(
+    second_day: NewLab, reference: Reference, tmp_path: Path
+) -> None:
+    lab = second_day("small disk")
+    files = (path for path in lab.folder.rglob("*") if not path.is_symlink())
+    used = sum(path.stat().st_size for path in files)
+    with small_disk(tmp_path, used + SPARE_BYTES) as enlarge:
+        lab = lab.copied_to(tmp_path / "installation")
+        before = lab.release.id
+        stopped = lab.start("run")
+        assert stopped.wait() == 1, stopped.output
+        assert f"The disk that holds {lab.home} is full" in stopped.output
+        assert "Traceback" not in stopped.output
+        assert lab.release.id == before
+        enlarge(used + 2**30)
+        lab.run()
+        assert lab.content_hash == reference.hashes[DAYS[1]]
 
 
 def test_a_disk_that_may_only_be_read_stops_the_run_with_a_sentence(
