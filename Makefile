@@ -152,6 +152,9 @@ bench-data-faults: .venv/run ## break one thing in a day's files, see which gate
 	@.venv/bin/python -m benchmarks.data_faults --people '$(or $(PEOPLE),40000)' \
 	    $(if $(ONLY),--only '$(ONLY)') $(if $(ALL_GATES),--all-gates)
 
+bench-days: .venv/run ## N=1000 small days in a row: what a run costs, and whether anything grows (PEOPLE=150)
+	@.venv/bin/python -m benchmarks.bench_days --days $(or $(N),1000) --people $(or $(PEOPLE),150)
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -186,4 +189,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-sql format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days lock clean

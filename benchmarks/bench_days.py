@@ -32,8 +32,10 @@ from orchestration.settings import PROJECT_ROOT, Settings
 LAST_DAY = date(2026, 6, 30)
 SEED = 20260630
 MOST_GROWTH = 1.2
-# Runs until caches are warm and as many releases and records are kept as the settings allow.
-WARM_UP = 5
+# Runs whose record and log are kept. Before there are as many, each run adds its own and deletes
+# none, so the comparison begins after them.
+KEPT_RUNS = 20
+WARM_UP = KEPT_RUNS
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def run_days(generated: Path, folder: Path, count: int) -> list[Run]:
     folder.mkdir(parents=True, exist_ok=True)
     measured = folder / "days.csv"
     done = read_runs(measured)
-    settings = Settings(landing=folder / "landing", home=folder / "home", as_of=LAST_DAY)
     # The resource that the job makes reads the settings from the environment.
-    os.environ["WAREHOUSE_LANDING"] = str(settings.landing)
-    os.environ["WAREHOUSE_HOME"] = str(settings.home)
+    os.environ["WAREHOUSE_LANDING"] = str(folder / "landing")
+    os.environ["WAREHOUSE_HOME"] = str(folder / "home")
+    os.environ["WAREHOUSE_KEEP_RUNS"] = str(KEPT_RUNS)
+    settings = Settings(as_of=LAST_DAY)
     settings.home.mkdir(exist_ok=True)
     prepare_run(settings)
     job = build_job(settings)
@@ -198,7 +201,7 @@ def compare(runs: list[Run]) -> list[str]:
         before, after = (
             statistics.median(getattr(run, name) for run in part) for part in (first, last)
         )
-        ratios[name] = after / before if before else float(after > 0)
+        ratios[name] = after / before if before else 1.0 if not after else float("inf")
         print(f"| {said} | {before:,.1f} | {after:,.1f} | {ratios[name]:.2f} |")
     grown = [_added(part) for part in (first, last)]
     print(f"| disk that a run adds, MiB | {grown[0]:.3f} | {grown[1]:.3f} | |")
@@ -208,7 +211,9 @@ def compare(runs: list[Run]) -> list[str]:
         if ratios[name] > MOST_GROWTH
     ]
     problems += [
-        f"more {name} at the end" for name in ("open_files", "threads") if ratios[name] > 1
+        f"more {name} at the end"
+        for name in ("open_files", "threads", "wal_mib")
+        if ratios[name] > 1
     ]
     if grown[1] > grown[0] * MOST_GROWTH:
         problems.append("a run adds more disk than in the beginning")

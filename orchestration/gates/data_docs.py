@@ -41,6 +41,7 @@ h1, h2, h3, h4, h5, h6 { line-height: 1.25; margin: 1.2rem 0 .4rem; }
 a { color: #0550ae; }
 .passed, .text-success { color: #1a7f37; }
 .failed, .text-danger { color: #cf222e; font-weight: 600; }
+.warned { color: #9a6700; font-weight: 600; }
 td .text-success::before { content: "passed"; }
 td .text-danger::before { content: "failed"; }
 .card, .modal, .collapse, a[data-toggle], .btn, nav { display: none; }
@@ -80,7 +81,9 @@ def keep_documents(
     """Keep what GX answered about a layer, and what failed, until the site is built."""
     failed: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for check in (*result.critical_failures, *result.warnings):
-        failed[check.table].append({"sentence": check.sentence, "rows": check.failed_rows})
+        failed[check.table].append(
+            {"sentence": check.sentence, "rows": check.failed_rows, "stops": check.stops}
+        )
     for document in documents:
         document["failed"] = failed[document["suite_name"]]
     file = _documents_file(settings, layer)
@@ -114,7 +117,8 @@ def _own_page(page: str, failed: Sequence[dict[str, Any]]) -> str:
 
 def _failure(failed: dict[str, Any]) -> str:
     """A sentence, and the rows that broke the rule: keys only, so the page shows nobody."""
-    sentence = f"<p class='failed'>{html.escape(failed['sentence'])}</p>"
+    style = "failed" if failed["stops"] else "warned"
+    sentence = f"<p class='{style}'>{html.escape(failed['sentence'])}</p>"
     if not failed["rows"]:
         return sentence
     head = "".join(f"<th>{html.escape(name)}</th>" for name in failed["rows"][0])
@@ -132,13 +136,13 @@ def _row(record: GateRecord, document: dict[str, Any], page: str) -> str:
     severities = [
         one["expectation_config"]["severity"] for one in document["results"] if not one["success"]
     ]
-    critical = severities.count("critical")
+    critical, warnings = severities.count("critical"), severities.count("warning")
     cells = (
         record.layer,
         f'<a href="{page}">{html.escape(document["suite_name"])}</a>',
         str(len(document["results"])),
         f'<span class="{"failed" if critical else "passed"}">{critical}</span>',
-        str(severities.count("warning")),
+        f'<span class="{"warned" if warnings else "passed"}">{warnings}</span>',
         f"{record.checked_at:%Y-%m-%d %H:%M:%S} UTC",
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,31 +80,20 @@ def run_gate(
             documents.append(asking.as_document(outcome))
             queries |= {suite.checks[position].id: query for position, query in keys.items()}
     failed = [check for check in checks if not check.is_success]
-    before = history.trends(settings, run_id, [check.check.id for check in failed])
+    trends = history.trends(settings, run_id, [check.check.id for check in failed])
+    told: dict[str, CheckResult] = {}
     if failed:
         with opened(settings.working_database, read_only=True, attached=attached) as connection:
             for check in failed:
-                if check.check.asked_as == QUERY:
-                    queries[check.check.id] = str(check.check.arguments["query"])
-            told = {
-                check.check.id: replace(
-                    check,
-                    failed_rows=_failed_rows(connection, queries.get(check.check.id)),
-                    rows_query=queries.get(check.check.id),
-                    trend=before.get(check.check.id),
-                )
-                for check in failed
-            }
-            told = {
-                check_id: replace(
-                    check,
-                    override=overrides.get(check_id)
+                shown = _with_failed_rows(connection, check, queries)
+                told[check.check.id] = replace(
+                    shown,
+                    trend=trends.get(check.check.id),
+                    override=overrides.get(check.check.id)
                     if check.check.may_be_overridden
-                    else who_readmitted(connection, check, corrections, settings),
+                    else who_readmitted(connection, shown, corrections, settings),
                 )
-                for check_id, check in told.items()
-            }
-        checks = [told.get(check.check.id, check) for check in checks]
+    checks = [told.get(check.check.id, check) for check in checks]
     result = GateResult(
         layer=layer,
         checks=tuple(checks),
@@ -123,18 +113,25 @@ def run_gate(
     return result
 
 
-def _failed_rows(
-    connection: duckdb.DuckDBPyConnection, query: str | None
-) -> tuple[dict[str, str], ...]:
-    """Return the keys of rows that broke the rule, and the reason if its query gives one."""
+def _with_failed_rows(
+    connection: duckdb.DuckDBPyConnection, check: CheckResult, queries: Mapping[str, str]
+) -> CheckResult:
+    """Add the keys of rows that broke the rule, and the reason if its query gives one.
+
+    queries: of checks that GX words itself, SQL of the failing rows, by check id.
+    """
+    query = queries.get(check.check.id)
+    if check.check.asked_as == QUERY:
+        query = str(check.check.arguments["query"])
     if query is None:
-        return ()
+        return check
     cursor = connection.execute(f"select * from (\n{query}\n) limit {history.MOST_FAILED_ROWS}")
     names = [column[0] for column in cursor.description or []]
-    return tuple(
+    rows = tuple(
         {name: _named(name, value) for name, value in zip(names, row, strict=True)}
         for row in cursor.fetchall()
     )
+    return replace(check, failed_rows=rows, rows_query=query)
 
 
 def _named(column: str, value: object) -> str:
