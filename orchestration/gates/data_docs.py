@@ -117,7 +117,8 @@ def _own_page(page: str, failed: Sequence[dict[str, Any]]) -> str:
 
 def _failure(failed: dict[str, Any]) -> str:
     """A sentence, and the rows that broke the rule: keys only, so the page shows nobody."""
-    style = "failed" if failed["stops"] else "warned"
+    # kept by an earlier version, a failure may not say whether it stopped the run
+    style = "failed" if failed.get("stops", True) else "warned"
     sentence = f"<p class='{style}'>{html.escape(failed['sentence'])}</p>"
     if not failed["rows"]:
         return sentence
