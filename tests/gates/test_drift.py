@@ -185,6 +185,26 @@ CRITICAL: dict[str, tuple[str, Callable[[list[Row]], list[Row]], str]] = {
         each("ordered_at", lambda row: row["ordered_at"].replace("2026", "2025")),
         "ordered_at age",
     ),
+    "dates a day early": (
+        "shop/orders",
+        each("ordered_at", lambda row: f"{LAST - timedelta(days=1)}{row['ordered_at'][10:]}"),
+        "ordered_at fresh",
+    ),
+    "clocks twelve hours off": (
+        "shop/orders",
+        each(
+            "ordered_at",
+            lambda row: (
+                f"{LAST}T{(int(row['ordered_at'][11:13]) + 12) % 24:02}{row['ordered_at'][13:]}"
+            ),
+        ),
+        "ordered_at, hour hours",
+    ),
+    "amounts of zero": (
+        "shop/orders",
+        each("total_amount", lambda _: "0.00"),
+        "total_amount zero",
+    ),
     "numbers that start again": (
         "shop/orders",
         lambda rows: [
