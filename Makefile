@@ -152,8 +152,9 @@ bench-data-faults: .venv/run ## break one thing in a day's files, see which gate
 	@.venv/bin/python -m benchmarks.data_faults --people '$(or $(PEOPLE),40000)' \
 	    $(if $(ONLY),--only '$(ONLY)') $(if $(ALL_GATES),--all-gates)
 
-bench-days: .venv/run ## N=1000 small days in a row: what a run costs, and whether anything grows (PEOPLE=150)
-	@.venv/bin/python -m benchmarks.bench_days --days $(or $(N),1000) --people $(or $(PEOPLE),150)
+bench-days: .venv/run ## N=1000 small days in a row: what a run costs, and whether anything grows (PEOPLE=600 AT_ONCE=600)
+	@.venv/bin/python -m benchmarks.bench_days --days $(or $(N),1000) --people $(or $(PEOPLE),600) \
+	    $(if $(AT_ONCE),--at-once '$(AT_ONCE)')
 
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock

@@ -1,13 +1,15 @@
 """A thousand small days in a row: what a run costs, and whether anything grows that should not.
 
-    make bench-days N=1000
+    make bench-days N=1000 [AT_ONCE=600]
 
 Generates a small landing with a delivery of every feed for each day, then delivers and releases one
 day after the other in one process, as `warehouse backfill` does: what leaks there would leak in a
 scheduler, too. After each run it counts CPU and wall seconds, open files, threads, memory and the
-disk below the home, and writes them to `days.csv`; a bench that was stopped goes on from there. At
-the end it compares the last tenth of the days with the first. Exit code 1 when a run failed, more
-files or threads are open at the end, or time or disk a run has grown by more than a fifth.
+disk below the home, and writes them to `days.csv`; a bench that was stopped goes on from there.
+AT_ONCE: the first run takes that many days in one, so that those that are measured meet an old
+installation. At the end it compares the last tenth of the runs with the first. Exit code 1 when a
+run failed, more files or threads are open at the end, or time or disk a run has grown by more than
+a fifth.
 """
 
 import argparse
@@ -61,12 +63,15 @@ def main() -> int:
     """Run the days, print the comparison; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--days", type=int, default=1000)
-    parser.add_argument("--people", type=int, default=150)
+    parser.add_argument("--at-once", type=int, default=0, help="days of the first run")
+    parser.add_argument("--people", type=int, default=600)
     parser.add_argument("--out", type=Path, default=PROJECT_ROOT / "benchmarks" / "out" / "days")
     options = parser.parse_args()
+    if options.days - options.at_once <= WARM_UP:
+        parser.error(f"the first {WARM_UP} runs are not compared: more days, or fewer at once")
     generated = generate(options.people, options.days, options.out)
-    folder = options.out / f"installation-{options.people}-{options.days}"
-    runs = run_days(generated, folder, options.days)
+    folder = options.out / f"installation-{options.people}-{options.days}-{options.at_once}"
+    runs = run_days(generated, folder, options.days, options.at_once)
     print()
     problems = compare(runs)
     for problem in problems:
@@ -89,7 +94,7 @@ def generate(people: int, days: int, out: Path) -> Path:
     return landing
 
 
-def run_days(generated: Path, folder: Path, count: int) -> list[Run]:
+def run_days(generated: Path, folder: Path, count: int, at_once: int) -> list[Run]:
     """Deliver and release each day that `days.csv` does not know yet; returns all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     measured = folder / "days.csv"
@@ -102,7 +107,7 @@ def run_days(generated: Path, folder: Path, count: int) -> list[Run]:
     settings.home.mkdir(exist_ok=True)
     prepare_run(settings)
     job = build_job(settings)
-    days = [LAST_DAY - timedelta(days=ago) for ago in range(count, -1, -1)]
+    days = [LAST_DAY - timedelta(days=ago) for ago in range(count - at_once, -1, -1)]
     for day in days[len(done) :]:
         deliver(generated, settings.landing, day)
         at = settings.model_copy(update={"as_of": day})
