@@ -129,6 +129,8 @@ def run_days(generated: Path, folder: Path, count: int, at_once: int) -> list[Ru
                 f" {record.reason}",
                 flush=True,
             )
+        if run.outcome != Outcome.RELEASED:
+            break  # until somebody decides, every later run is stopped by the same
     return done
 
 
@@ -187,6 +189,9 @@ def read_runs(path: Path) -> list[Run]:
 
 def compare(runs: list[Run]) -> list[str]:
     """Print the first tenth of the days beside the last; returns what has grown or failed."""
+    problems = [f"{run.day}: {run.outcome}" for run in runs if run.outcome != str(Outcome.RELEASED)]
+    if len(runs) <= WARM_UP:
+        return [*problems, f"only {len(runs)} runs, of which the first {WARM_UP} are not compared"]
     tenth = max(1, (len(runs) - WARM_UP) // 10)
     first, last = runs[WARM_UP : WARM_UP + tenth], runs[-tenth:]
     print(f"| {len(runs)} days | first {tenth} | last {tenth} | ratio |\n|---|---:|---:|---:|")
@@ -210,7 +215,7 @@ def compare(runs: list[Run]) -> list[str]:
         print(f"| {said} | {before:,.1f} | {after:,.1f} | {ratios[name]:.2f} |")
     grown = [_added(part) for part in (first, last)]
     print(f"| disk that a run adds, MiB | {grown[0]:.3f} | {grown[1]:.3f} | |")
-    problems = [
+    problems += [
         f"{name} has grown to {ratios[name]:.2f} of what it was"
         for name in ("cpu_seconds", "seconds", "dagster_mib")
         if ratios[name] > MOST_GROWTH
@@ -222,9 +227,6 @@ def compare(runs: list[Run]) -> list[str]:
     ]
     if grown[1] > grown[0] * MOST_GROWTH:
         problems.append("a run adds more disk than in the beginning")
-    problems += [
-        f"{run.day}: {run.outcome}" for run in runs if run.outcome != str(Outcome.RELEASED)
-    ]
     return problems
 
 

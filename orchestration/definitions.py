@@ -55,19 +55,22 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 description="Once a day, also when nothing landed: the as-of day has moved on.",
             )
         ],
-        sensors=[_landing_sensor()],
+        sensors=[_news_sensor()],
         resources={"warehouse": Warehouse()},
         # The multiprocess executor starts a Python per step, 5.5 s each; stages share one process.
         executor=dg.in_process_executor,
     )
 
 
-def _landing_sensor() -> dg.SensorDefinition:
+def _news_sensor() -> dg.SensorDefinition:
     @dg.sensor(
-        name="new_files_landed",
+        name="news",
         job_name=JOB_NAME,
         minimum_interval_seconds=60,
-        description="Starts a run when files of the landing are new or changed and have settled.",
+        description=(
+            "Starts a run when files of the landing are new or changed and have settled, or people "
+            "decided something: a withdrawal, a correction, an override, which records are whose."
+        ),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         settings = Settings()
@@ -78,10 +81,12 @@ def _landing_sensor() -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         if fresh := [file.name for file in files if is_fresh(file)]:
             return dg.SkipReason(f"{fresh[0]} has not settled yet.")
-        listing = "\n".join(f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files)
-        fingerprint = hashlib.sha256(listing.encode()).hexdigest()
+        seen = [f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files]
+        journals = [(path, path.stat()) for path in settings.journals.values() if path.exists()]
+        seen += [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in journals]
+        fingerprint = hashlib.sha256("\n".join(seen).encode()).hexdigest()
         if context.cursor == fingerprint:
-            return dg.SkipReason("Nothing new in the landing.")
+            return dg.SkipReason("Nothing new in the landing, and nothing was decided.")
         context.update_cursor(fingerprint)
         return dg.RunRequest(run_key=fingerprint)
 

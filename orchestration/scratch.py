@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.gates.history import history_file
-from orchestration.gates.overrides import overrides_file
-from orchestration.landing.quarantine import journal_file as quarantine_journal
-from orchestration.landing.withdrawals import withdrawals_file
 from orchestration.settings import Settings
 from orchestration.transform.dbt import target_folder
 
@@ -38,8 +35,11 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             ):
                 for part in (file, file.with_name(f"{file.name}.wal")):
                     _copy_if_there(part, copy.home / part.name)
-            for journal in (overrides_file, quarantine_journal, withdrawals_file):
-                _copy_if_there(journal(settings), journal(copy))
+            for journal, copied in zip(
+                settings.journals.values(), copy.journals.values(), strict=True
+            ):
+                if copied != journal:
+                    _copy_if_there(journal, copied)
             target_folder(copy).mkdir(exist_ok=True)
             for name in ("manifest.json", "partial_parse.msgpack"):
                 _copy_if_there(target_folder(settings) / name, target_folder(copy) / name)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,31 @@ class Settings(BaseSettings):
     def arrivals(self) -> Path:
         """When which file landed: the order in which a lost working database is made again."""
         return self.home / "arrivals.csv"
+
+    @property
+    def withdrawals(self) -> Path:
+        """Which files people have withdrawn, one line each."""
+        return self.home / "withdrawals.csv"
+
+    @property
+    def corrections(self) -> Path:
+        """What people decided about rows in quarantine, one line each."""
+        return self.home / "quarantine.csv"
+
+    @property
+    def overrides(self) -> Path:
+        """Which checks people have overridden, one line each."""
+        return self.home / "overrides.csv"
+
+    @property
+    def journals(self) -> Mapping[str, Path]:
+        """The files of what people decided and the next run follows, by what they decided."""
+        return {
+            "decisions of stewards": self.decisions,
+            "withdrawals of files": self.withdrawals,
+            "corrections of rows": self.corrections,
+            "overrides of checks": self.overrides,
+        }
 
     @property
     def candidate_database(self) -> Path:

@@ -13,7 +13,6 @@ from orchestration.gates.overrides import (
     Override,
     OverrideError,
     append_override,
-    overrides_file,
     read_overrides,
 )
 from orchestration.settings import Settings
@@ -82,7 +81,7 @@ def _override(settings: Settings, options: argparse.Namespace) -> int:
     try:
         if problem := _cannot_be_overridden(settings, options.check):
             raise OverrideError(f"Not overridden: {problem}")
-        append_override(overrides_file(settings), given)
+        append_override(settings.overrides, given)
     except OverrideError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
@@ -114,7 +113,7 @@ def _cannot_be_overridden(settings: Settings, check_id: str) -> str:
 
 def _overrides(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
     try:
-        given = read_overrides(overrides_file(settings))
+        given = read_overrides(settings.overrides)
     except OverrideError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1

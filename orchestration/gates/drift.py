@@ -20,7 +20,12 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.gates.profiles import CREATE_PROFILES, LANDED_FILES, profile_new_files
+from orchestration.gates.profiles import (
+    CREATE_PROFILES,
+    LANDED_FILES,
+    LEAST_SHARE,
+    profile_new_files,
+)
 from orchestration.gates.suites import SuiteError, did_you_mean
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sql import literal, transaction
@@ -32,6 +37,9 @@ HISTORY = 60
 
 SAME_WEEKDAYS = 4
 """So many earlier deliveries of a weekday tell how many lines are usual on it."""
+
+OFTEN = 5
+"""A value that comes in so many rows of a delivery comes often, however few rows it has."""
 
 
 @dataclass(frozen=True)
@@ -405,7 +413,7 @@ _COMPARE = (
     """,
     # how far the frequent values of a delivery are from the mean of the earlier ones (and those
     # from the mean of the others): half the sum of the differences of the shares
-    """
+    f"""
     create or replace temp table drift_values as
     with shares as (
         select
@@ -448,17 +456,23 @@ _COMPARE = (
             compared.*,
             filled.column_name,
             filled.row_count,
-            count(*) filter (not is_judged) over (
-                partition by feed, judged_day, filled.column_name
-            ) as past_count
+            count(*) filter (not is_judged) over of_column as past_count,
+            sum(filled.row_count) filter (not is_judged) over of_column as past_row_count
         from compared
         inner join filled using (feed, delivery_day)
+        window of_column as (partition by feed, judged_day, filled.column_name)
     ),
 
+    -- in a few rows every value is frequent, an id too: what counts comes often, or did before
     categories as (
-        select distinct present.feed, present.judged_day, present.column_name, shares.category
+        select present.feed, present.judged_day, present.column_name, shares.category
         from present
         inner join shares using (feed, delivery_day, column_name)
+        group by all
+        having
+            max(shares.row_count) >= {OFTEN}
+            or sum(shares.row_count) filter (not present.is_judged)
+            >= greatest({OFTEN}, {LEAST_SHARE} * any_value(present.past_row_count))
     ),
 
     full_shares as (
@@ -620,9 +634,11 @@ _COMPARE = (
         x < list_last(lowest) or x > list_last(highest) as is_new,
         case
             when not is_new then null
-            -- a short history may hold no second delivery of a kind: enough for a look, no more
+            -- a short history may hold no second delivery of a kind, and the few rows of a small
+            -- delivery may all be one visitor's: enough for a look, no more
             when
                 past_count >= 2 * least_deliveries
+                and row_count >= 2 * least_rows
                 and change >= critical_change
                 and change >= critical_spreads * whole_spread
                 then 'critical'

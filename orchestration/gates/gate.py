@@ -15,7 +15,7 @@ from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
 from orchestration.gates.drift import accept_deliveries, judge_deliveries
 from orchestration.gates.lean_import import lean_import
-from orchestration.gates.overrides import overrides_file, overrides_in_force
+from orchestration.gates.overrides import overrides_in_force
 from orchestration.gates.results import (
     CheckResult,
     GateResult,
@@ -26,7 +26,7 @@ from orchestration.gates.results import (
 )
 from orchestration.gates.setting_aside import who_readmitted
 from orchestration.gates.suites import QUERY, Catalogue, Parameters, load_layer
-from orchestration.landing.quarantine import journal_file, read_corrections
+from orchestration.landing.quarantine import read_corrections
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SUITES = PROJECT_ROOT / "expectations"
@@ -52,8 +52,8 @@ def run_gate(
     """
     position_of_layer(layer)
     started = time.monotonic()
-    overrides = overrides_in_force(overrides_file(settings), settings.as_of)
-    corrections = read_corrections(journal_file(settings))
+    overrides = overrides_in_force(settings.overrides, settings.as_of)
+    corrections = read_corrections(settings.corrections)
     with opened(settings.working_database) as connection:
         void_gates(connection, layer)
         if layer == "landing":

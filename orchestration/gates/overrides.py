@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from orchestration.journal import Journal, shown, time_problem, written_time
-from orchestration.settings import Settings
 
 COLUMNS = ("check_id", "as_of", "overridden_by", "overridden_at", "reason")
 
@@ -28,11 +27,6 @@ class Override:
     overridden_by: str
     overridden_at: datetime
     reason: str
-
-
-def overrides_file(settings: Settings) -> Path:
-    """Return where the overrides of an installation are kept."""
-    return settings.home / "overrides.csv"
 
 
 def read_overrides(path: Path) -> tuple[Override, ...]:

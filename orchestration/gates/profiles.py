@@ -21,14 +21,15 @@ KEPT_DELIVERIES = 90
 KEPT_VALUES = 40
 """Most frequent values of a column that are kept of a file."""
 
+LEAST_SHARE = 0.02
+"""A value that a smaller share of the rows has says nothing about the feed."""
+
 # UTF-8 that was read as Latin-1 or Windows-1252, and letters that were lost on the way: a question
 # mark within a word, except in addresses of pages.
 _DAMAGED = (
     "'\ufffd|[\u00c3\u00c5][^ A-Za-z]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|^[^/]*[A-Za-z][?][a-z]'"
 )
 
-# A value that a smaller share of the rows has says nothing about the feed.
-_LEAST_SHARE = 0.02
 
 # The last date in a file's path, as 2026-01-31 or 20260131, between characters that are no digits.
 _DATE = "^(?:.*[^0-9])?((?:19|20)[0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])(?:[^0-9].*)?$"
@@ -412,7 +413,7 @@ select
     feed, file_path, load_id, column_name, 'value', category, row_count / filled_count, null,
     filled_count
 from shared
-where row_count > 1 and row_count >= {_LEAST_SHARE} * filled_count
+where row_count > 1 and row_count >= {LEAST_SHARE} * filled_count
 qualify row_number() over (
     partition by feed, file_path, load_id, column_name order by row_count desc, category
 ) <= {KEPT_VALUES}

@@ -14,7 +14,6 @@ from orchestration.landing.quarantine import (
     Correction,
     entry_id,
     follow_corrections,
-    journal_file,
     read_corrections,
     set_aside,
 )
@@ -41,7 +40,7 @@ def set_failing_rows_aside(
     """
     if result.layer not in ("landing", "staging"):
         return ()
-    corrections = read_corrections(journal_file(settings))
+    corrections = read_corrections(settings.corrections)
     with opened(settings.working_database) as connection:
         failing: dict[Feed, dict[int, str]] = {}
         for check in result.critical_failures:

@@ -25,7 +25,6 @@ from orchestration.landing.listing import list_landing
 from orchestration.landing.quarantine import (
     QuarantineError,
     follow_corrections,
-    journal_file,
     read_corrections,
 )
 from orchestration.landing.withdrawals import (
@@ -33,7 +32,6 @@ from orchestration.landing.withdrawals import (
     Withdrawn,
     in_force,
     read_withdrawals,
-    withdrawals_file,
 )
 from orchestration.operations.freshness import feed_freshness
 from orchestration.operations.ledger import Outcome
@@ -108,7 +106,7 @@ def landing(
             migrate(connection)
             open_landing(connection)
             try:
-                withdrawn = in_force(read_withdrawals(withdrawals_file(settings)))
+                withdrawn = in_force(read_withdrawals(settings.withdrawals))
                 arrivals = _arrivals(connection, settings, withdrawn)
                 arrived = _landed_again(connection, settings, arrivals, warehouse.rebuild)
                 report = land(
@@ -193,7 +191,7 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
 def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
     """Follow what people decided about rows that earlier gates set aside."""
     try:
-        corrections = read_corrections(journal_file(warehouse.settings))
+        corrections = read_corrections(warehouse.settings.corrections)
     except QuarantineError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     now = datetime.now(UTC).replace(tzinfo=None)

@@ -22,7 +22,6 @@ from orchestration.landing.withdrawals import (
     read_withdrawals,
     take_back,
     withdraw,
-    withdrawals_file,
 )
 from orchestration.settings import Settings
 
@@ -144,7 +143,7 @@ def _withdraw(settings: Settings, options: argparse.Namespace) -> int:
 
 def _withdrawals(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
     try:
-        lines = read_withdrawals(withdrawals_file(settings))
+        lines = read_withdrawals(settings.withdrawals)
     except WithdrawalError as error:
         return _complain(error)
     table = Table("file", "version", "action", "by", "given at", "reason", box=None)

@@ -72,11 +72,6 @@ def create_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def journal_file(settings: Settings) -> Path:
-    """Return where the corrections of an installation are kept."""
-    return settings.home / "quarantine.csv"
-
-
 def read_corrections(path: Path) -> dict[str, Correction]:
     """Return the last correction of each entry; none when there is no file.
 
@@ -118,7 +113,7 @@ def correct(settings: Settings, correction: Correction) -> None:
         "decided_at": written_time(correction.decided_at),
         "reason": correction.reason.strip(),
     }
-    _journal(journal_file(settings)).append(line, _problem, lambda: _problem(line))
+    _journal(settings.corrections).append(line, _problem, lambda: _problem(line))
 
 
 def entries(settings: Settings) -> list[dict[str, object]]:

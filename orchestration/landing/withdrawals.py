@@ -93,11 +93,6 @@ class Followed:
     warnings: list[str] = field(default_factory=list)
 
 
-def withdrawals_file(settings: Settings) -> Path:
-    """Return where the withdrawals of an installation are kept."""
-    return settings.home / "withdrawals.csv"
-
-
 def read_withdrawals(path: Path) -> tuple[Withdrawal, ...]:
     """Return every line in the order of the file; none when there is no file.
 
@@ -130,7 +125,7 @@ def withdraw(
     what is withdrawn by it. Raises WithdrawalError, and adds nothing, when no such version has
     landed, several begin alike, all are withdrawn already, or the journal cannot be used.
     """
-    path = withdrawals_file(settings)
+    path = settings.withdrawals
     withdrawn = in_force(read_withdrawals(path))
     landed = _landed_versions(settings)
     name = _name(settings, file)
@@ -156,7 +151,7 @@ def take_back(
 
     Parameters, result and errors are those of `withdraw`.
     """
-    path = withdrawals_file(settings)
+    path = settings.withdrawals
     name = _name(settings, file)
     versions = {
         line.content_hash: line

@@ -34,7 +34,6 @@ from orchestration.landing.withdrawals import (
     WithdrawalError,
     in_force,
     read_withdrawals,
-    withdrawals_file,
 )
 from orchestration.operations import retention
 from orchestration.operations.ledger import Outcome, no_run_beside, read_ledger
@@ -389,7 +388,7 @@ def _decisions(settings: Settings) -> _Found:
     try:
         decisions = read_decisions(settings.decisions)
         check_consistent(decisions_in_force(decisions))
-        withdrawn = in_force(read_withdrawals(withdrawals_file(settings)))
+        withdrawn = in_force(read_withdrawals(settings.withdrawals))
     except (DecisionError, WithdrawalError) as error:
         yield Level.ERROR, str(error), "Correct the line; a run would stop."
         return

@@ -12,7 +12,6 @@ import duckdb
 
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandedFile, LandingError, list_landing
-from orchestration.landing.withdrawals import withdrawals_file
 from orchestration.operations.ledger import (
     GOOD_OUTCOMES,
     FeedFreshness,
@@ -246,10 +245,7 @@ def _tell_next(status: Status) -> None:
         reasons.append("the first release")
     elif release.as_of != settings.as_of:
         reasons.append(f"as of {settings.as_of}, the release is as of {release.as_of}")
-    for journal, what in (
-        (settings.decisions, "decisions of stewards"),
-        (withdrawals_file(settings), "withdrawals of files"),
-    ):
+    for what, journal in settings.journals.items():
         if release is not None and journal.exists():
             decided = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
             if decided > release.released_at:

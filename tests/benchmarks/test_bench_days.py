@@ -60,6 +60,14 @@ def test_a_run_that_adds_more_disk_than_in_the_beginning_is_named() -> None:
     assert compare(runs) == ["a run adds more disk than in the beginning"]
 
 
+def test_a_bench_that_was_stopped_by_a_gate_early_compares_nothing_and_says_so() -> None:
+    runs = days(3)
+    runs[-1] = replace(runs[-1], outcome="stopped")
+    stopped, too_few = compare(runs)
+    assert stopped == "2026-01-03: stopped"
+    assert too_few == "only 3 runs, of which the first 20 are not compared"
+
+
 def test_a_stopped_bench_goes_on_with_what_it_has_measured(tmp_path: Path) -> None:
     measured = tmp_path / "days.csv"
     with measured.open("w", newline="", encoding="utf-8") as stream:

@@ -23,7 +23,6 @@ from orchestration.landing.withdrawals import (
     in_force,
     read_withdrawals,
     withdraw,
-    withdrawals_file,
 )
 from orchestration.settings import Settings
 
@@ -101,7 +100,7 @@ class Shop:
                 self.settings.landing,
                 load_id=f"load-{random.random()}",
                 loaded_at=datetime.now(UTC),
-                withdrawn=in_force(read_withdrawals(withdrawals_file(self.settings))),
+                withdrawn=in_force(read_withdrawals(self.settings.withdrawals)),
             )
 
     def judge(self) -> dict[str, tuple[str, str]]:

@@ -12,7 +12,6 @@ from orchestration.gates import OverrideError, gate_records, history, run_gate
 from orchestration.gates.overrides import (
     Override,
     append_override,
-    overrides_file,
     overrides_in_force,
 )
 from orchestration.settings import Settings
@@ -61,7 +60,7 @@ def prepare(settings: Settings, *, is_overridable: bool = True) -> Path:
 
 def override(settings: Settings, check_id: str, as_of: date = AS_OF) -> None:
     append_override(
-        overrides_file(settings),
+        settings.overrides,
         Override(check_id, as_of, "Eva Lind", datetime(2026, 3, 1, 9, tzinfo=UTC), "a school trip"),
     )
 
@@ -147,17 +146,17 @@ def test_an_override_without_a_name_or_a_reason_is_refused_and_nothing_is_writte
     given = Override("a/b", AS_OF, " ", datetime(2026, 3, 1, tzinfo=UTC), "because")
 
     with pytest.raises(OverrideError, match="overridden_by is missing"):
-        append_override(overrides_file(empty), given)
+        append_override(empty.overrides, given)
     with pytest.raises(OverrideError, match="reason is missing"):
-        append_override(overrides_file(empty), replace(given, overridden_by="Eva", reason=""))
+        append_override(empty.overrides, replace(given, overridden_by="Eva", reason=""))
 
-    assert overrides_in_force(overrides_file(empty), AS_OF) == {}
+    assert overrides_in_force(empty.overrides, AS_OF) == {}
 
 
 def test_a_broken_file_of_overrides_stops_the_gate_with_its_line(empty: Settings) -> None:
     suites = prepare(empty)
     override(empty, "staging.people/grown_up")
-    with overrides_file(empty).open("a") as file:
+    with empty.overrides.open("a") as file:
         file.write("staging.people/grown_up,yesterday,Eva,2026-03-01T09:00:00Z,so\n")
 
     with pytest.raises(OverrideError, match=r"overrides\.csv:3: as_of 'yesterday' is no day"):

@@ -17,7 +17,6 @@ from orchestration.landing.quarantine import (
     correct,
     entries,
     follow_corrections,
-    journal_file,
     read_corrections,
 )
 from orchestration.settings import Settings
@@ -65,7 +64,7 @@ def landed(tmp_path: Path) -> Settings:
 def relanded(settings: Settings, load_id: str) -> None:
     with duckdb.connect(str(settings.working_database)) as connection:
         land(connection, settings.landing, load_id=load_id, loaded_at=NOW)
-        corrections = read_corrections(journal_file(settings))
+        corrections = read_corrections(settings.corrections)
         follow_corrections(connection, corrections, load_id, NOW.replace(tzinfo=None))
 
 
@@ -201,4 +200,4 @@ def test_a_repair_that_cannot_be_landed_is_refused(
     with pytest.raises(QuarantineError, match=sentence):
         decide(landed, Action.REPAIR, **changes)
 
-    assert read_corrections(journal_file(landed)) == {}
+    assert read_corrections(landed.corrections) == {}

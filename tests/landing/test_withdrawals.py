@@ -17,7 +17,6 @@ from orchestration.landing.withdrawals import (
     read_withdrawals,
     take_back,
     withdraw,
-    withdrawals_file,
 )
 from orchestration.settings import Settings
 from tests.conftest import Installation
@@ -261,7 +260,7 @@ FILE = "crm/contacts/2026-06-30.csv"
 def test_every_version_is_withdrawn_unless_one_is_named_and_may_come_back(
     decider: Settings,
 ) -> None:
-    journal = withdrawals_file(decider)
+    journal = decider.withdrawals
     both = withdraw(decider, FILE, "", by="Eva", why="wrong export", at=AT)
     assert len(both) == 2
     (back,) = take_back(decider, FILE, both[0].content_hash[:8], by="Eva", why="right", at=AT)
@@ -284,12 +283,12 @@ def test_what_cannot_be_withdrawn_is_told_in_a_sentence(
     decider: Settings, file: str, version: str, sentence: str
 ) -> None:
     withdraw(decider, "crm/contacts/2026-06-29.csv", "", by="Ada", why="no", at=AT)
-    before = withdrawals_file(decider).read_bytes()
+    before = decider.withdrawals.read_bytes()
     with pytest.raises(WithdrawalError, match=sentence):
         withdraw(decider, file, version, by="Eva", why="wrong", at=AT)
     with pytest.raises(WithdrawalError, match="is not withdrawn"):
         take_back(decider, FILE, "", by="Eva", why="wrong", at=AT)
-    assert withdrawals_file(decider).read_bytes() == before
+    assert decider.withdrawals.read_bytes() == before
 
 
 def test_without_a_working_database_the_arrivals_say_what_has_landed(tmp_path: Path) -> None:

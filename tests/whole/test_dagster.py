@@ -109,14 +109,15 @@ def test_every_table_between_landing_and_release_has_a_blocking_gate(
 def test_a_schedule_and_a_sensor_start_the_job(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert repository.get_schedule_def("every_morning").job_name == JOB_NAME
-    assert repository.get_sensor_def("new_files_landed").job_name == JOB_NAME
+    assert repository.get_sensor_def("news").job_name == JOB_NAME
 
 
 def test_the_sensor_waits_until_files_have_settled_and_asks_once(
     definitions: dg.Definitions, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAREHOUSE_LANDING", str(installation.landing))
-    sensor = definitions.get_repository_def().get_sensor_def("new_files_landed")
+    monkeypatch.setenv("WAREHOUSE_HOME", str(installation.home))
+    sensor = definitions.get_repository_def().get_sensor_def("news")
     installation.write("crm/contacts", "a.csv", [{"contact_id": "1"}])
     waiting = sensor(dg.build_sensor_context())
     assert isinstance(waiting, dg.SkipReason)
@@ -129,6 +130,26 @@ def test_the_sensor_waits_until_files_have_settled_and_asks_once(
     assert isinstance(again, dg.SkipReason)
     tomorrow = time.time() + 86400  # stamped by a wrong clock: it need not be waited for
     os.utime(installation.landing / "crm" / "contacts" / "a.csv", (tomorrow, tomorrow))
+    assert isinstance(sensor(dg.build_sensor_context(cursor=context.cursor)), dg.RunRequest)
+
+
+@pytest.mark.parametrize("journal", ["decisions", "withdrawals", "corrections", "overrides"])
+def test_the_sensor_asks_for_a_run_when_people_have_decided_something(
+    journal: str,
+    definitions: dg.Definitions,
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_LANDING", str(installation.landing))
+    monkeypatch.setenv("WAREHOUSE_HOME", str(installation.home))
+    installation.write("crm/contacts", "a.csv", [{"contact_id": "1"}])
+    an_hour_ago = time.time() - 3600
+    os.utime(installation.landing / "crm" / "contacts" / "a.csv", (an_hour_ago, an_hour_ago))
+    sensor = definitions.get_repository_def().get_sensor_def("news")
+    context = dg.build_sensor_context()
+    assert isinstance(sensor(context), dg.RunRequest)
+    assert isinstance(sensor(dg.build_sensor_context(cursor=context.cursor)), dg.SkipReason)
+    getattr(installation.settings, journal).write_text("decided\n")
     assert isinstance(sensor(dg.build_sensor_context(cursor=context.cursor)), dg.RunRequest)
 
 

@@ -106,6 +106,7 @@ def test_a_file_withdrawn_after_its_release_goes_from_every_mart_also_by_increme
     installation.write("web/events", "2026-06-02.csv", BAD_EVENTS)
     installation.write("shop/orders", "2026-06-02.csv", BAD_ORDERS)
     installation.run()
+    with_bad_files = manifest(installation)["tables"]
     assert installation.query("select count(*) from marts.orders") == [(2,)]
     for file in ("web/events/2026-06-02.csv", "shop/orders/2026-06-02.csv"):
         assert installation.warehouse("withdraw", file, *BY).exit_code == 0
@@ -118,11 +119,15 @@ def test_a_file_withdrawn_after_its_release_goes_from_every_mart_also_by_increme
     assert changed == {"customer_id_history", "customer_redirects", "customer_source_history"}
     listed = installation.warehouse("withdrawals").output
     assert "3 versions of files are withdrawn" in listed
-    # made again from the landing, in which all three files still lie
+    # made again from the landing, where all three files still lie; one was right after all
+    undone = installation.warehouse("withdraw", "shop/orders/2026-06-02.csv", *BY, "--undo")
+    assert undone.exit_code == 0, undone.output
     installation.settings.working_database.unlink()
     rebuilt = installation.run()
-    assert "3 files (`warehouse withdrawals` says why)" in rebuilt.output
-    assert manifest(installation)["tables"] == after
+    assert "2 files (`warehouse withdrawals` says why)" in rebuilt.output
+    assert installation.query("select count(*) from marts.orders") == [(2,)]
+    sessions = manifest(installation)["tables"]["sessions"]
+    assert sessions == after["sessions"] != with_bad_files["sessions"]
 
 
 def test_a_withdrawal_that_cannot_be_is_a_sentence_and_exit_code_1(stopped: Installation) -> None:
