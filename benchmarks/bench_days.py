@@ -18,14 +18,13 @@ import gc
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
 from pathlib import Path
 
+from benchmarks.landings import generate
 from orchestration.cli import build_job, execute_job, prepare_run
 from orchestration.operations.ledger import Outcome, RunRecord
 from orchestration.operations.retention import disk_use
@@ -69,7 +68,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.days - options.at_once <= WARM_UP:
         parser.error(f"the first {WARM_UP} runs are not compared: more days, or fewer at once")
-    generated = generate(options.people, options.days, options.out)
+    generated = generate(
+        options.out / f"landing-{options.people}-{options.days}",
+        options.out / f"landing-{options.people}-{options.days}-truth.csv",
+        people=options.people,
+        days=options.days,
+        format="daily",
+        seed=SEED,
+        as_of=LAST_DAY,
+    )
     folder = options.out / f"installation-{options.people}-{options.days}-{options.at_once}"
     runs = run_days(generated, folder, options.days, options.at_once)
     print()
@@ -77,21 +84,6 @@ def main() -> int:
     for problem in problems:
         print(f"NOT FLAT: {problem}")
     return 1 if problems else 0
-
-
-def generate(people: int, days: int, out: Path) -> Path:
-    """A landing with a delivery a day, made once."""
-    landing = out / f"landing-{people}-{days}"
-    if not landing.exists():
-        unfinished = out / f"{landing.name}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        generator = [sys.executable, str(PROJECT_ROOT / "seeds" / "generate.py")]
-        places = ["--out", str(unfinished), "--truth", str(out / f"{landing.name}-truth.csv")]
-        world = ["--people", str(people), "--seed", str(SEED), "--as-of", str(LAST_DAY)]
-        daily = ["--format", "daily", "--days", str(days)]
-        subprocess.run([*generator, *places, *world, *daily], check=True)
-        unfinished.rename(landing)
-    return landing
 
 
 def run_days(generated: Path, folder: Path, count: int, at_once: int) -> list[Run]:

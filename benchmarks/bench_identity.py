@@ -39,6 +39,7 @@ from benchmarks.identity_steps import (
     use_parameters,
     write_clusters,
 )
+from benchmarks.landings import generate_records
 from benchmarks.measuring import Measured, Spent, StepFailedError, run_step
 from benchmarks.people import PeopleError, parse_map, read_people
 from benchmarks.rival_splink import AT
@@ -126,13 +127,9 @@ def people_of(options: argparse.Namespace, work: Path) -> Path:
 
 def generated_people(records: int, out: Path, work: Path) -> Path:
     """Return the people of a generated landing, made once per size."""
-    # Imports Dagster, which no other step needs: 0.7 s.
-    from benchmarks.bench_run import generate  # noqa: PLC0415
-
     people = out / f"people-{records}.parquet"
     if not people.exists():
-        landing = out / f"landing-{records}"
-        generate(landing, records, out)
+        landing = generate_records(records, out)
         unfinished = work / people.name
         told = {
             "landing": landing,

@@ -29,13 +29,13 @@ import duckdb
 
 from benchmarks.accuracy import pair_accuracy
 from benchmarks.bare import connect_bare, make_bare
+from benchmarks.landings import generate_records
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing import FEEDS, Feed
 from orchestration.operations.ledger import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
 
 SAMPLE_AS_OF = date(2026, 6, 30)
-SEED = 7
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     if options.bare:
         print(json.dumps(list(run_bare(settings, options.out / "bare"))))
         return
-    generate(landing, options.records, options.out)
+    generate_records(options.records, options.out)
     shutil.rmtree(settings.home, ignore_errors=True)
     first = run_warehouse(settings)
     second = run_warehouse(settings)
@@ -68,19 +68,6 @@ def main() -> None:
     truth = options.out / f"truth-{options.records}" / "truth.csv"
     precision, recall = pair_accuracy(settings.current / "warehouse.duckdb", truth)
     print(f"pairs of records: precision {precision:.3f}, recall {recall:.3f}")
-
-
-def generate(landing: Path, records: int, out: Path) -> None:
-    """The same generator that made the sample, without its deliberate bad lines."""
-    if landing.exists():
-        return
-    unfinished = landing.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    generator: list[str | Path] = [sys.executable, PROJECT_ROOT / "seeds" / "generate.py"]
-    wanted = ["--records", str(records), "--seed", str(SEED)]
-    places: list[str | Path] = ["--out", unfinished, "--truth", out / f"truth-{records}"]
-    subprocess.run([*generator, *wanted, *places], check=True)
-    unfinished.rename(landing)
 
 
 def run_warehouse(settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Mutation test of the gates: break one thing in the last day of a good history, see who notices.
 
-    make bench-data-faults PEOPLE=40000
+    make bench-data-faults PEOPLE=40000 [SEED=11]
 
 Generates a retailer that delivers every feed daily for two months (once per size), lands all but
 the last day, and then, for each fault, lands a last day in which one thing is broken. Prints which
@@ -30,6 +30,7 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.landings import generate
 from orchestration.gates import Severity
 from orchestration.gates.drift import accept_deliveries, judge_all, judge_deliveries
 from orchestration.gates.gate import SUITES, suite_parameters
@@ -40,7 +41,6 @@ from orchestration.settings import PROJECT_ROOT, Settings
 
 LAST_DAY = date(2026, 6, 30)
 CLEAN_DAYS = 30
-SEED = 11
 
 Row = dict[str, Any]
 Break = Callable[["Day"], None]
@@ -608,20 +608,6 @@ class Trial:
             self.connection.execute(f"delete from {table} where {column} = $id", {"id": load_id})
 
 
-def generate(people: int, out: Path) -> Path:
-    """A landing with 61 deliveries of every feed, made once."""
-    landing = out / f"daily-{people}"
-    if not landing.exists():
-        unfinished = out / f"daily-{people}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        generator = [sys.executable, str(PROJECT_ROOT / "seeds" / "generate.py")]
-        places = ["--out", str(unfinished), "--truth", str(out / f"daily-{people}-truth")]
-        world = ["--people", str(people), "--seed", str(SEED), "--as-of", str(LAST_DAY)]
-        subprocess.run([*generator, *places, *world, "--format", "daily"], check=True)
-        unfinished.rename(landing)
-    return landing
-
-
 def try_faults(trial: Trial, chosen: tuple[Fault, ...]) -> tuple[list[str], list[Verdict]]:
     """Returns what the gate says of the clean day, and of every fault what it says besides."""
     trial.deliver(trial.day("clean"))
@@ -698,13 +684,22 @@ def main() -> None:
     """Try every fault and every clean day, print what was said."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--people", type=int, default=40_000)
+    parser.add_argument("--seed", type=int, default=11, help="another one is another retailer")
     parser.add_argument("--out", type=Path, default=PROJECT_ROOT / "benchmarks" / "out")
     parser.add_argument("--only", default="", help="faults whose feed and name contain this")
     parser.add_argument("--all-gates", action="store_true", help="whole runs for the faults left")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     folder = options.out / "data-faults"
-    trial = Trial(generate(options.people, options.out), folder)
+    generated = generate(
+        options.out / f"daily-{options.people}-{options.seed}",
+        options.out / f"daily-{options.people}-{options.seed}-truth",
+        people=options.people,
+        format="daily",
+        seed=options.seed,
+        as_of=LAST_DAY,
+    )
+    trial = Trial(generated, folder)
     chosen = tuple(one for one in faults() if options.only in f"{one.feed}: {one.name}")
     print("| fault | landing gate | by |\n|---|---|---|")
     clean, verdicts = try_faults(trial, chosen)

@@ -28,6 +28,7 @@ from xml.etree import ElementTree as ET
 import duckdb
 
 from benchmarks.forking import Child, Limits, RunServer
+from benchmarks.landings import generate
 from orchestration.operations.ledger import RunRecord
 from orchestration.release import Release, read_manifest
 from orchestration.release.content import read_tables
@@ -90,12 +91,15 @@ def scratch_folder() -> Iterator[Path]:
 
 def generated_landing(folder: Path) -> Path:
     """The sample's kind of landing for few people, with bad lines, in files of several days."""
-    landing = folder / "generated"
-    command = [sys.executable, str(PROJECT_ROOT / "seeds" / "generate.py"), "--out", str(landing)]
-    command += ["--truth", str(folder / "truth.csv"), "--people", str(PEOPLE), "--seed", str(SEED)]
-    command += ["--as-of", DAYS[-1], "--format", "sample", "--bad-lines", "8"]
-    subprocess.run(command, check=True, capture_output=True)
-    return landing
+    return generate(
+        folder / "generated",
+        folder / "truth.csv",
+        people=PEOPLE,
+        seed=SEED,
+        as_of=DAYS[-1],
+        format="sample",
+        bad_lines=8,
+    )
 
 
 # --- installations -------------------------------------------------------------------------------

@@ -630,8 +630,9 @@ _COMPARE = (
         *,
         abs(x - expected) as change,
         greatest(warning_change, warning_spreads * whole_spread) as band,
-        -- what came twice before has happened; once is an accident
-        x < list_last(lowest) or x > list_last(highest) as is_new,
+        -- what came twice before, or nearly so, has happened; once is an accident
+        x < list_last(lowest) - warning_change / 2
+        or x > list_last(highest) + warning_change / 2 as is_new,
         case
             when not is_new then null
             -- a short history may hold no second delivery of a kind, and the few rows of a small

@@ -88,7 +88,7 @@ class Shop:
         self.settings.home.mkdir(parents=True, exist_ok=True)
 
     def deliver(self, feed: str, day: date, rows: list[Row]) -> None:
-        write(self.settings.landing, feed, str(day), rows, list(MAKERS[feed](day, 0)))
+        write(self.settings.landing, feed, str(day), rows, list(rows[0]))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(str(self.settings.working_database))
@@ -260,6 +260,73 @@ def test_a_small_delivery_does_not_cry_wolf(shop: Shop) -> None:
     found = shop.judge()
 
     assert not [finding for finding in found if "email" in finding]
+
+
+def test_a_few_rows_are_worth_a_look_but_do_not_stop(shop: Shop) -> None:
+    rows = day_of("shop/orders", LAST, 14)
+    shop.deliver("shop/orders", LAST, each("currency_code", lambda _: "")(rows))
+
+    assert shop.judge()[f"shop/orders {LAST} currency_code filled"][0] == "warning"
+
+
+def test_ids_that_come_twice_in_a_small_delivery_are_not_its_usual_values(tmp_path: Path) -> None:
+    shop = shop_with_history(tmp_path, lambda _: 24)
+    rows = day_of("shop/orders", LAST, 24)
+    twice = [
+        row | {"customer_id": rows[number // 2]["customer_id"]} for number, row in enumerate(rows)
+    ]
+    shop.deliver("shop/orders", LAST, twice)
+    assert f"shop/orders {LAST} customer_id values" not in shop.judge()
+
+    shop.deliver("shop/orders", LAST, each("customer_id", lambda _: "1")(rows))
+    assert shop.judge()[f"shop/orders {LAST} customer_id values"][0] == "critical"
+
+
+def test_what_nearly_came_twice_before_is_usual(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+
+    def filled(day: date, count: int) -> list[Row]:
+        rows = day_of("shop/orders", day)
+        return [row | {"email": row["email"] if n < count else ""} for n, row in enumerate(rows)]
+
+    for ago in range(DAYS, 0, -1):
+        day = LAST - timedelta(days=ago)
+        shop.deliver("shop/orders", day, filled(day, 21 if ago in (5, 12) else 60))
+    shop.land()
+    shop.accept()
+    shop.deliver("shop/orders", LAST, filled(LAST, 19))
+    assert shop.judge() == {}
+
+    # other orders: rows that have landed are not judged again
+    shop.deliver("shop/orders", LAST, filled(LAST + timedelta(days=1), 12))
+    assert shop.judge()[f"shop/orders {LAST} email filled"][0] == "critical"
+
+
+def test_flags_of_known_records_that_turned_round_are_critical(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+
+    def contacts(day: date, *, turned: bool = False) -> list[Row]:
+        agreed = {number: number % 3 == 0 for number in range(40)}
+        return [
+            {
+                "contact_id": f"C{number}",
+                "email": f"c{number}@x.test",
+                "marketing_opt_in": str(agrees != turned).lower(),
+                "updated_at": f"{day}T09:00:00Z",
+            }
+            for number, agrees in agreed.items()
+        ]
+
+    for ago in range(DAYS, 0, -1):
+        day = LAST - timedelta(days=ago)
+        shop.deliver("crm/contacts", day, contacts(day))
+    shop.land()
+    shop.accept()
+    shop.deliver("crm/contacts", LAST, contacts(LAST))
+    assert shop.judge() == {}
+
+    shop.deliver("crm/contacts", LAST, contacts(LAST, turned=True))
+    assert shop.judge()[f"crm/contacts {LAST} marketing_opt_in kept"][0] == "critical"
 
 
 def test_a_feed_with_few_deliveries_is_not_judged(tmp_path: Path) -> None:
