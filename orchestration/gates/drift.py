@@ -27,6 +27,7 @@ from orchestration.gates.profiles import (
     profile_new_files,
 )
 from orchestration.gates.suites import SuiteError, did_you_mean
+from orchestration.landing.feeds import FEEDS
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sql import literal, transaction
 
@@ -530,6 +531,16 @@ _COMPARE = (
         where judged_day = delivery_day
     ),
 
+    -- the rows of a cluster are alike, so a share of many rows of few clusters is one of a few
+    clusters as (
+        select
+            feed,
+            delivery_day as judged_day,
+            greatest(1, x * row_count) as cluster_count
+        from drift_measures
+        where measure = 'distinct' and (feed, column_name) in ($clusters)
+    ),
+
     past as (
         select drift_past.judged_day, is_same_weekday, measures.*
         from drift_past
@@ -589,6 +600,7 @@ _COMPARE = (
             judged.x,
             judged.error,
             judged.row_count,
+            least(judged.row_count, coalesce(cluster_count, judged.row_count)) as sample_size,
             described.* exclude (feed, judged_day, column_name, measure, detail),
             bands.* exclude (measure),
             -- what past deliveries differ by holds their chance too: the larger, not both
@@ -604,9 +616,9 @@ _COMPARE = (
                 case
                     -- the error of a draw; half a row of each kind keeps it above zero
                     when kind = 'share' then sqrt(
-                        ((expected * judged.row_count + 0.5) / (judged.row_count + 1))
-                        * (((1 - expected) * judged.row_count + 0.5) / (judged.row_count + 1))
-                        / judged.row_count
+                        ((expected * sample_size + 0.5) / (sample_size + 1))
+                        * (((1 - expected) * sample_size + 0.5) / (sample_size + 1))
+                        / sample_size
                     )
                     -- of an expected number of lines, not of the one that came
                     when judged.measure = 'rows' then exp(-expected / 2)
@@ -623,6 +635,7 @@ _COMPARE = (
         inner join described
             using (feed, judged_day, column_name, measure, detail)
         inner join drift_bands as bands on judged.measure = bands.measure
+        left join clusters using (feed, judged_day)
         where past_count >= least_deliveries and judged.row_count >= least_rows
     )
 
@@ -631,23 +644,27 @@ _COMPARE = (
         abs(x - expected) as change,
         greatest(warning_change, warning_spreads * whole_spread) as band,
         -- what came twice before, or nearly so, has happened; once is an accident
-        x < list_last(lowest) - warning_change / 2
-        or x > list_last(highest) + warning_change / 2 as is_new,
+        x < list_last(lowest) - warning_change / 4
+        or x > list_last(highest) + warning_change / 4 as is_new,
         case
             when not is_new then null
-            -- a short history may hold no second delivery of a kind, and the few rows of a small
-            -- delivery may all be one visitor's: enough for a look, no more
+            -- a short history may hold no second delivery of a kind: enough for a look, no more;
+            -- and what the fewest rows have in common is more often chance
             when
                 past_count >= 2 * least_deliveries
-                and row_count >= 2 * least_rows
-                and change >= critical_change
+                and change >= critical_change * greatest(1, 1.5 * least_rows / greatest(row_count, 1))
                 and change >= critical_spreads * whole_spread
                 then 'critical'
             when change >= warning_change and change >= warning_spreads * whole_spread
                 then 'warning'
         end as level
     from measured
-    """.replace("$weekdays", str(SAME_WEEKDAYS)),
+    """.replace("$weekdays", str(SAME_WEEKDAYS)).replace(
+        "$clusters",
+        ", ".join(
+            f"({literal(feed.name)}, {literal(feed.cluster)})" for feed in FEEDS if feed.cluster
+        ),
+    ),
 )
 
 

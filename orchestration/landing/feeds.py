@@ -45,7 +45,8 @@ class Feed:
 
     key: columns that name a record; the only ones that a file must have and a row must fill.
     cursor: the timestamp that tells a newer version of a record from an older one. Without it the
-    version that was loaded later wins.
+    version that was loaded later wins. cluster: a column whose rows come together and are alike, as
+    those of a visitor are: a share of so many rows says no more than one of so many clusters.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Feed:
     key: tuple[str, ...]
     cursor: str | None
     columns: tuple[Column, ...]
+    cluster: str | None = None
 
     @property
     def name(self) -> str:
@@ -229,6 +231,7 @@ FEEDS: tuple[Feed, ...] = (
         "What visitors did on the web site.",
         key=("event_id",),
         cursor=None,
+        cluster="anonymous_id",
         columns=(
             _id("event_id", "event"),
             _text("anonymous_id", "Cookie or device identifier.", Pii.INDIRECT),

@@ -262,11 +262,45 @@ def test_a_small_delivery_does_not_cry_wolf(shop: Shop) -> None:
     assert not [finding for finding in found if "email" in finding]
 
 
-def test_a_few_rows_are_worth_a_look_but_do_not_stop(shop: Shop) -> None:
-    rows = day_of("shop/orders", LAST, 14)
-    shop.deliver("shop/orders", LAST, each("currency_code", lambda _: "")(rows))
+@pytest.mark.parametrize(("count", "level"), [(10, "warning"), (28, "critical")])
+def test_in_few_rows_only_a_larger_change_is_critical(shop: Shop, count: int, level: str) -> None:
+    rows = day_of("shop/orders", LAST, count)
+    unfilled = [row | {"currency_code": ""} for row in rows[: count * 3 // 7]]
+    shop.deliver("shop/orders", LAST, [*unfilled, *rows[len(unfilled) :]])
 
-    assert shop.judge()[f"shop/orders {LAST} currency_code filled"][0] == "warning"
+    assert shop.judge()[f"shop/orders {LAST} currency_code filled"][0] == level
+
+
+@pytest.mark.parametrize(("visitors", "is_critical"), [(2, False), (14, True)])
+def test_many_events_of_one_visitor_say_no_more_than_one(
+    tmp_path: Path, visitors: int, is_critical: bool
+) -> None:
+    shop = Shop(tmp_path)
+
+    def events(day: date, visitor_of: Callable[[int], int], strangers: set[int]) -> list[Row]:
+        return [
+            {
+                "event_id": f"{day:%m%d}{number:02}",
+                "anonymous_id": f"v{day:%m%d}{visitor_of(number)}",
+                "user_id": "" if visitor_of(number) in strangers else str(100 + number),
+                "event_type": "page_view",
+                "occurred_at": f"{day}T{8 + number % 12:02}:00:00Z",
+            }
+            for number in range(14)
+        ]
+
+    for ago in range(DAYS, 0, -1):
+        day = LAST - timedelta(days=ago)
+        shop.deliver("web/events", day, events(day, lambda number: number, set()))
+    shop.land()
+    shop.accept()
+    # nine of 14 rows lack the user: those of one visitor of two, or of nine of 14
+    strangers = {0} if visitors == 2 else set(range(9))
+    visitor_of = (lambda number: number // 9) if visitors == 2 else (lambda number: number)
+    shop.deliver("web/events", LAST, events(LAST, visitor_of, strangers))
+
+    level, _ = shop.judge().get(f"web/events {LAST} user_id filled", (None, ""))
+    assert (level == "critical") == is_critical
 
 
 def test_ids_that_come_twice_in_a_small_delivery_are_not_its_usual_values(tmp_path: Path) -> None:
