@@ -6,7 +6,8 @@ its number of lines against those of the same weekday where there are enough. Th
 and the spread a median deviation, so that single accidents of the past neither move nor widen the
 band. A measure drifts when three things hold: the change is large (the floor of
 `seeds/reference/drift_bands.csv`), it is many spreads away, chance included, and at most one of the
-deliveries that it is compared with has gone as far.
+deliveries that it is compared with has gone about as far. In the fewest rows a change must be
+larger to stop a run, and rows that come together (`Feed.cluster`) count once.
 
 Deliveries are judged until the landing gate has passed with them; then they are history.
 """
@@ -652,7 +653,8 @@ _COMPARE = (
             -- and what the fewest rows have in common is more often chance
             when
                 past_count >= 2 * least_deliveries
-                and change >= critical_change * greatest(1, 1.5 * least_rows / greatest(row_count, 1))
+                and change
+                >= critical_change * greatest(1, 1.5 * least_rows / greatest(row_count, 1))
                 and change >= critical_spreads * whole_spread
                 then 'critical'
             when change >= warning_change and change >= warning_spreads * whole_spread
