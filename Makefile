@@ -158,10 +158,10 @@ bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 
 bench-faults: .venv/dev ## kill N=100 runs in every stage while readers read, then every other fault
 	@.venv/bin/python -m benchmarks.faults --kills $(or $(N),100)
 
-bench-data-faults: .venv/run ## break one thing in a day's files, see which gate notices: PEOPLE=40000 (SEED=11 ONLY=text ALL_GATES=1)
+bench-data-faults: .venv/run ## break one thing in a day's files, see which gate notices: PEOPLE=40000 (SEED=11 ONLY=text ALL_GATES=1 CLEAN_DAYS=900)
 	@.venv/bin/python -m benchmarks.data_faults --people '$(or $(PEOPLE),40000)' \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)') \
-	    $(if $(ALL_GATES),--all-gates)
+	    $(if $(ALL_GATES),--all-gates) $(if $(CLEAN_DAYS),--clean-days '$(CLEAN_DAYS)')
 
 bench-days: .venv/run ## N=1000 small days in a row: what a run costs, and whether anything grows (PEOPLE=600 AT_ONCE=600)
 	@.venv/bin/python -m benchmarks.bench_days --days $(or $(N),1000) --people $(or $(PEOPLE),600) \

@@ -1,12 +1,14 @@
 """Mutation test of the gates: break one thing in the last day of a good history, see who notices.
 
     make bench-data-faults PEOPLE=40000 [SEED=11]
+    make bench-data-faults PEOPLE=600 CLEAN_DAYS=900
 
 Generates a retailer that delivers every feed daily for two months (once per size), lands all but
 the last day, and then, for each fault, lands a last day in which one thing is broken. Prints which
 check of the landing gate stopped it or warned of it, and then judges the last 30 clean days, each
 against the days before it: the false alarms. With `--all-gates` the faults that the landing gate
-let pass go through a whole run.
+let pass go through a whole run. With `--clean-days` there are no faults: that many clean days are
+judged.
 
 A clean last day goes first, and what the gate says of it counts for no fault.
 """
@@ -41,6 +43,7 @@ from orchestration.settings import PROJECT_ROOT, Settings
 
 LAST_DAY = date(2026, 6, 30)
 CLEAN_DAYS = 30
+HISTORY_DAYS = 60
 
 Row = dict[str, Any]
 Break = Callable[["Day"], None]
@@ -638,6 +641,45 @@ def false_alarms(trial: Trial) -> list[tuple[str, str]]:
     return found
 
 
+def judge_clean_days(generated: Path, folder: Path, count: int) -> list[tuple[str, str]]:
+    """Level and sentence of what is found on the last `count` days, each beside those before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    files = sorted(generated.glob("*/*/*"), key=lambda path: path.name)
+    found: list[tuple[str, str]] = []
+    with duckdb.connect(str(_new_folder(folder) / "work.duckdb")) as connection:
+        # a month at a time: the profiles of the deliveries before it are still kept
+        for ago in range(count, 0, -CLEAN_DAYS):
+            days = [LAST_DAY - timedelta(days=n) for n in range(max(0, ago - CLEAN_DAYS), ago)]
+            while files and files[0].name[:10] <= str(max(days)):
+                path = files.pop(0)
+                place = _new_folder(folder / "landing" / path.parent.relative_to(generated))
+                (place / path.name).symlink_to(path.resolve())
+            land(connection, folder / "landing", load_id=str(ago), loaded_at=datetime.now(UTC))
+            judge_all(connection, days, max(days))
+            found += connection.execute(
+                "select level, sentence from quality.drift_findings order by delivery_day"
+            ).fetchall()
+            print(f"{max(days)}: {len(found)} findings", flush=True)
+    shutil.rmtree(folder)
+    return found
+
+
+def _new_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def show_alarms(alarms: list[tuple[str, str]], day_count: int) -> None:
+    """How many clean days would have stopped a run, and every sentence."""
+    critical = sum(level == Severity.CRITICAL for level, _ in alarms)
+    print(
+        f"{day_count} clean days: {critical} false alarms that stop,"
+        f" {len(alarms) - critical} that warn"
+    )
+    for level, said in alarms:
+        print(f"  {level}: {said}")
+
+
 def run_all_gates(trial: Trial, missed: list[Fault], folder: Path) -> dict[str, str]:
     """Let whole runs decide about faults; returns per fault which gate stopped it, or `released`.
 
@@ -688,17 +730,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PROJECT_ROOT / "benchmarks" / "out")
     parser.add_argument("--only", default="", help="faults whose feed and name contain this")
     parser.add_argument("--all-gates", action="store_true", help="whole runs for the faults left")
+    parser.add_argument("--clean-days", type=int, help="no faults: judge so many clean days")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     folder = options.out / "data-faults"
+    day_count = HISTORY_DAYS + (options.clean_days or 0)
+    name = f"daily-{options.people}-{options.seed}-{day_count}"
     generated = generate(
-        options.out / f"daily-{options.people}-{options.seed}",
-        options.out / f"daily-{options.people}-{options.seed}-truth",
+        options.out / name,
+        options.out / f"{name}-truth",
         people=options.people,
         format="daily",
+        days=day_count,
         seed=options.seed,
         as_of=LAST_DAY,
     )
+    if options.clean_days:
+        alarms = judge_clean_days(generated, folder, options.clean_days)
+        show_alarms(alarms, options.clean_days)
+        return
     trial = Trial(generated, folder)
     chosen = tuple(one for one in faults() if options.only in f"{one.feed}: {one.name}")
     print("| fault | landing gate | by |\n|---|---|---|")
@@ -711,14 +761,7 @@ def main() -> None:
         f" ({len(stopped) / max(len(verdicts), 1):.1%}), {len(warned)} warned of,"
         f" {len(verdicts) - len(stopped) - len(warned)} unnoticed"
     )
-    alarms = false_alarms(trial)
-    critical = [said for level, said in alarms if level == Severity.CRITICAL]
-    print(
-        f"{CLEAN_DAYS} clean days of {len(trial.feeds)} feeds: {len(critical)} false alarms that"
-        f" stop, {len(alarms) - len(critical)} that warn"
-    )
-    for level, said in alarms:
-        print(f"  {level}: {said}")
+    show_alarms(false_alarms(trial), CLEAN_DAYS)
     if options.all_gates:
         missed = [one.fault for one in verdicts if not one.stopped]
         outcomes = run_all_gates(trial, missed, folder)
