@@ -637,7 +637,11 @@ _COMPARE = (
             using (feed, judged_day, column_name, measure, detail)
         inner join drift_bands as bands on judged.measure = bands.measure
         left join clusters using (feed, judged_day)
-        where past_count >= least_deliveries and judged.row_count >= least_rows
+        where
+            past_count >= least_deliveries
+            and judged.row_count >= least_rows
+            -- ids of sessions or visitors: where most are new in every delivery, none is usual
+            and (judged.measure <> 'values' or expected <= 0.5)
     )
 
     select

@@ -316,6 +316,30 @@ def test_ids_that_come_twice_in_a_small_delivery_are_not_its_usual_values(tmp_pa
     assert shop.judge()[f"shop/orders {LAST} customer_id values"][0] == "critical"
 
 
+def test_ids_that_are_new_in_every_delivery_have_no_usual_values(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+
+    def events(day: date, long_sessions: int) -> list[Row]:
+        return [
+            {
+                "event_id": f"{day:%m%d}{number:02}",
+                "session_id": f"{day} {number // 6 if number < 6 * long_sessions else number}",
+                "event_type": "page_view",
+                "occurred_at": f"{day}T{8 + number % 12:02}:00:00Z",
+            }
+            for number in range(30)
+        ]
+
+    for ago in range(DAYS, 0, -1):
+        day = LAST - timedelta(days=ago)
+        shop.deliver("web/events", day, events(day, 3))
+    shop.land()
+    shop.accept()
+    shop.deliver("web/events", LAST, events(LAST, 5))
+
+    assert f"web/events {LAST} session_id values" not in shop.judge()
+
+
 def test_what_nearly_came_twice_before_is_usual(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
 
