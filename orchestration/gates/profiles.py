@@ -30,7 +30,6 @@ _DAMAGED = (
     "'\ufffd|[\u00c3\u00c5][^ A-Za-z]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|^[^/]*[A-Za-z][?][a-z]'"
 )
 
-
 # The last date in a file's path, as 2026-01-31 or 20260131, between characters that are no digits.
 _DATE = "^(?:.*[^0-9])?((?:19|20)[0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])(?:[^0-9].*)?$"
 
