@@ -18,6 +18,7 @@ from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.operations.commands import add_operations
+from orchestration.privacy.commands import add_verbs as add_privacy_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument(
         "--rebuild", action="store_true", help="build and release even when nothing has changed"
     )
-    run.set_defaults(action=_run)
+    run.set_defaults(action=lambda settings, options: run_warehouse(settings, options.rebuild))
     plan = verbs.add_parser("plan", help="say what a run would change, and release nothing")
     plan.set_defaults(action=_plan)
     rejects = verbs.add_parser("rejects", help="list the lines that did not land, with reasons")
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_landing_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
+    add_privacy_verbs(verbs)
     add_operations(verbs)
     add_segments(verbs)
     options = parser.parse_args(arguments)
@@ -105,7 +107,8 @@ def prepare_dagster(settings: Settings) -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
 
-def _run(settings: Settings, options: argparse.Namespace) -> int:
+def run_warehouse(settings: Settings, rebuild: bool = False) -> int:
+    """Run the whole job and tell what came of it; returns the exit code."""
     from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
         SegmentRuleError,
         check_segment_rules,
@@ -120,14 +123,14 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     console.print(f"Running as of [bold]{settings.as_of}[/]: {settings.landing} → {settings.home}")
     before = _linked(settings)
     try:
-        return _run_and_tell(settings, options, started)
+        return _run_and_tell(settings, rebuild, started)
     except Exception:
         # Dagster's own storage, the lock or the record ran into something: `main` says into what.
         _say_what_stands(settings, before)
         raise
 
 
-def _run_and_tell(settings: Settings, options: argparse.Namespace, started: float) -> int:
+def _run_and_tell(settings: Settings, rebuild: bool, started: float) -> int:
     show_progress(started)
     logging.getLogger("warehouse").info("start: Dagster, dbt and the models ...")
     from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
@@ -142,7 +145,7 @@ def _run_and_tell(settings: Settings, options: argparse.Namespace, started: floa
 
     before = _linked(settings)
     try:
-        result = execute_job(build_job(settings), settings, rebuild=options.rebuild)
+        result = execute_job(build_job(settings), settings, rebuild=rebuild)
     except TransformError as error:  # the project cannot even be parsed
         console.print(str(error), style="red", markup=False)
         return 1
@@ -163,9 +166,11 @@ def _linked(settings: Settings) -> str | None:
 def _say_what_stands(settings: Settings, before: str | None) -> None:
     """A run can fail after its release, when not even its record can be written."""
     after = _linked(settings)
+    # an erasure gives the same release, of the same time, another name
+    is_same = after == before or (after and before and after[:-9] == before[:-9])
     stands = (
-        "Nothing was released; the last release is untouched."
-        if after == before
+        "Nothing was released; the last release still stands."
+        if is_same
         else f"Released, {after} is current; but the run failed after that."
     )
     console.print(f"\n[red bold]{stands}[/]")

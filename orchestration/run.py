@@ -30,7 +30,10 @@ from orchestration.operations.ledger import (
 )
 from orchestration.operations.migrations import SchemaVersionError, migrate
 from orchestration.operations.run_log import RunLog, run_log_of, without_personal_data
+from orchestration.privacy.erasing import finish_erasures
+from orchestration.privacy.tombstones import PrivacyError
 from orchestration.provenance import code_version
+from orchestration.release import ReleaseError
 from orchestration.settings import Settings
 
 log = logging.getLogger("warehouse")
@@ -199,6 +202,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             record.outcome, record.reason = self._outcome(context)
         record.ended_at = datetime.now(UTC)
         record.save(settings)
+        self._finish_erasures()
         try:
             deleted = retention.tidy(settings)
             if context.instance is not None:
@@ -221,6 +225,18 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             seconds=record.seconds,
             release=record.release.get("id"),
         )
+
+    def _finish_erasures(self) -> None:
+        """Complete what people are to be forgotten, whatever became of the run."""
+        try:
+            certificates = finish_erasures(self._settings)
+        except (PrivacyError, ReleaseError, OSError, duckdb.Error, sqlite3.Error) as error:
+            reason = without_personal_data(str(error))
+            self._record.unfinished = reason
+            log.error("%s", reason)
+            self._run_log.write("error", reason)
+        else:
+            self._record.erasures = [one.erasure_id for one in certificates]
 
     def _outcome(self, context: dg.InitResourceContext) -> tuple[Outcome, str]:
         """What the stages left; Dagster's events tell of failures outside of them."""

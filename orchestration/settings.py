@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         default_factory=lambda settings: settings["home"] / "decisions.csv",
         description="What stewards decided, one line each; nothing else can make it again.",
     )
+    erasure_key: Path = Field(
+        default_factory=lambda settings: settings["home"] / "erasure.key",
+        description="Key of the hashes by which forgotten people are known again; keep it secret.",
+    )
     as_of: date = Field(
         default_factory=date.today,
         description="The day the marts speak of, `YYYY-MM-DD`.",
@@ -84,7 +88,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
         return text
 
-    @field_validator("landing", "home", "decisions", mode="after")
+    @field_validator("landing", "home", "decisions", "erasure_key", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
@@ -113,6 +117,11 @@ class Settings(BaseSettings):
     def overrides(self) -> Path:
         """Which checks people have overridden, one line each."""
         return self.home / "overrides.csv"
+
+    @property
+    def erasures(self) -> Path:
+        """A folder for each erasure: its tombstones, its certificate, its plan while under way."""
+        return self.home / "erasures"
 
     @property
     def journals(self) -> Mapping[str, Path]:

@@ -199,6 +199,28 @@ def close_build(connection: duckdb.DuckDBPyConnection) -> None:
     builds.close_build(connection, LAYER, assigned)
 
 
+def forget_records(connection: duckdb.DuckDBPyConnection, records: str) -> None:
+    """Let the next build be an increment though some records leave the releases at once.
+
+    records: a table with the record_key of each. What the last build left is noted without them;
+    its tables keep them, for the next build has to see that they went.
+    """
+    if connection.execute(
+        "select 1 from duckdb_tables() where database_name = current_database()"
+        " and schema_name = 'identity' and table_name = 'int_records_assigned'"
+    ).fetchone():
+        assigned = "identity.int_records_assigned"
+        staying = (
+            f"(select * from {assigned} where record_key not in (select record_key from {records}))"
+        )
+        builds.take_over(
+            connection,
+            LAYER,
+            _fingerprint(connection, assigned),
+            _fingerprint(connection, staying),
+        )
+
+
 def _fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
     """Count and content of a table of (record_key, customer_id), in any order."""
     row = connection.execute(

@@ -37,8 +37,12 @@ from orchestration.operations.freshness import feed_freshness
 from orchestration.operations.ledger import Outcome
 from orchestration.operations.migrations import migrate
 from orchestration.operations.retention import forget_rejects
+from orchestration.privacy.erasing import begin_erasures
+from orchestration.privacy.raw_rows import Forgetter, erase_raw
+from orchestration.privacy.tombstones import PrivacyError, Tombstones
 from orchestration.provenance import provenance
 from orchestration.release import (
+    Manifest,
     Release,
     ReleaseError,
     current_release,
@@ -47,6 +51,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
+from orchestration.sql import transaction
 from orchestration.transform.builds import drop_leftovers
 from orchestration.transform.segments import SegmentRuleError, check_segment_rules
 
@@ -89,21 +94,18 @@ def landing(
         try:
             # before anything is landed: a rule that cannot be used would fail the marts at the end
             check_segment_rules()
-            release = current_release(settings)
-            manifest = read_manifest(release) if release is not None else None
-        except (SegmentRuleError, ReleaseError) as error:
+        except SegmentRuleError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
-        if manifest is not None and manifest.as_of > settings.as_of:
-            log.warning(
-                "This run speaks of %s, the current release %s of a later day, %s: readers go back "
-                "to the earlier day. WAREHOUSE_AS_OF says which day it is, or else the clock.",
-                settings.as_of,
-                manifest.release_id,
-                manifest.as_of,
-            )
         with _working_database(settings) as connection:
             drop_leftovers(connection)
             migrate(connection)
+            try:
+                tombstones = begin_erasures(connection, settings)
+                release = current_release(settings)
+                manifest = read_manifest(release) if release is not None else None
+            except (PrivacyError, ReleaseError) as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            _tell_of_day(settings, manifest)
             open_landing(connection)
             try:
                 withdrawn = in_force(read_withdrawals(settings.withdrawals))
@@ -116,13 +118,14 @@ def landing(
                     loaded_at=_now(connection, arrivals),
                     arrived=arrived,
                     withdrawn=withdrawn,
+                    forgetting=Forgetter(tombstones) if tombstones else None,
                     anyway=warehouse.rebuild,
                     progress=log.info,
                 )
             except (LandingError, WithdrawalError) as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             keep_arrivals(connection, settings.arrivals)
-            _let_back_in(connection, warehouse)
+            _let_back_in(connection, warehouse, tombstones)
             stage.rows = sum(feed.raw_row_count for feed in report.feeds.values())
             forgotten = forget_rejects(connection, settings.keep_rejects_days, datetime.now(UTC))
             if forgotten:
@@ -188,7 +191,20 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
         ) from error
 
 
-def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+def _tell_of_day(settings: Settings, manifest: Manifest | None) -> None:
+    if manifest is not None and manifest.as_of > settings.as_of:
+        log.warning(
+            "This run speaks of %s, the current release %s of a later day, %s: readers go back "
+            "to the earlier day. WAREHOUSE_AS_OF says which day it is, or else the clock.",
+            settings.as_of,
+            manifest.release_id,
+            manifest.as_of,
+        )
+
+
+def _let_back_in(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, tombstones: Tombstones
+) -> None:
     """Follow what people decided about rows that earlier gates set aside."""
     try:
         corrections = read_corrections(warehouse.settings.corrections)
@@ -197,6 +213,10 @@ def _let_back_in(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) ->
     now = datetime.now(UTC).replace(tzinfo=None)
     readmitted, repaired = follow_corrections(connection, corrections, warehouse.record.run_id, now)
     if readmitted or repaired:
+        if tombstones:
+            tombstones.enter(connection)
+            with transaction(connection):
+                erase_raw(connection, FEEDS)
         log.info("quarantine: %d rows readmitted, %d repaired", readmitted, repaired)
 
 

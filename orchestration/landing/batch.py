@@ -84,6 +84,7 @@ class Prepared:
     drift: Drift = field(default_factory=Drift)
     first_row: int = 0
     type_rejected_count: int = 0
+    forgotten_count: int = 0
     new_row_count: int = 0
     repeated_row_count: int = 0
     seconds: float = 0.0
@@ -92,6 +93,11 @@ class Prepared:
     def readable_count(self) -> int:
         """Records that DuckDB has to find."""
         return self.scan.line_count if self.sieved is None else len(self.sieved.line_numbers)
+
+    @property
+    def good_count(self) -> int:
+        """Records that fit their columns and whose person was not forgotten."""
+        return self.readable_count - self.type_rejected_count - self.forgotten_count
 
     @property
     def rejected_count(self) -> int:
@@ -365,7 +371,7 @@ def insert_new_rows(
     an empty table costs one count of distinct hashes.
     """
     table = f"raw.{quoted(feed.table)}"
-    good = sum(prepared.readable_count - prepared.type_rejected_count for prepared in batch)
+    good = sum(prepared.good_count for prepared in batch)
     distinct = _value(
         connection, "select count(distinct row_hash) from landing_stage where misfit is null"
     )
@@ -401,9 +407,8 @@ def insert_new_rows(
         if repeated:
             repeated_filter = "and stage.rowid not in (select row_id from landing_repeated)"
     for prepared in batch:
-        loaded = prepared.readable_count - prepared.type_rejected_count
         prepared.repeated_row_count = repeated.get(prepared.number, 0)
-        prepared.new_row_count = loaded - prepared.repeated_row_count
+        prepared.new_row_count = prepared.good_count - prepared.repeated_row_count
     new_count = sum(prepared.new_row_count for prepared in batch)
     if not new_count:
         return

@@ -1,6 +1,6 @@
 """Landing: every line of every file goes to schema `raw`, or to `raw.rejects` with a reason.
 
-Three laws, for each file: `loaded_count + rejected_count = line_count`;
+Three laws, for each file: `loaded_count + rejected_count + forgotten_count = line_count`;
 `loaded_count = new_row_count + repeated_row_count`; its rows, rejects and manifest entry commit in
 one transaction or not at all. A line is a data record as `readers` defines it: the header and blank
 lines are none, a CSV record with line breaks inside quotes is one, a row of a Parquet file is one.
@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 
@@ -74,6 +75,20 @@ _BATCH_FILES = 1000
 _SPOOL_PREFIX = ".landing-"
 
 
+class Forgetting(Protocol):
+    """What keeps forgotten people out of what lands (orchestration/privacy/raw_rows.py)."""
+
+    def forget_staged(self, connection: duckdb.DuckDBPyConnection, feed: Feed) -> Mapping[int, int]:
+        """Take them out of table `landing_stage`; returns how many rows went, by file number."""
+        ...
+
+    def blank_rejects(
+        self, connection: duckdb.DuckDBPyConnection, feed: Feed, rejects: Iterable[Reject]
+    ) -> Iterable[Reject]:
+        """Yield rejected lines, those that name one of them without what they say."""
+        ...
+
+
 def land(
     connection: duckdb.DuckDBPyConnection,
     landing: Path,
@@ -84,6 +99,7 @@ def land(
     policies: Mapping[str, FeedPolicy] | None = None,
     arrived: Mapping[str, datetime] | None = None,
     withdrawn: Withdrawn | None = None,
+    forgetting: Forgetting | None = None,
     anyway: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> LandingReport:
@@ -93,8 +109,9 @@ def land(
     loaded_at: with zone, or UTC without. policies: what is done about schema drift, by feed name;
     read from the policy file when not given. arrived: names of files that landed before and that
     the database does not know, and when (UTC, without zone): they land before the others, in that
-    order and with that time. withdrawn: versions of files that nothing may be in raw of. anyway: go
-    on where following a withdrawal loses rows. progress: told one line per batch of files.
+    order and with that time. withdrawn: versions of files that nothing may be in raw of.
+    forgetting: keeps forgotten people out. anyway: go on where following a withdrawal loses rows.
+    progress: told one line per batch of files.
 
     A file that cannot be loaded is refused: it is in the report and in `raw.files`, nothing of it
     is in raw, and the other files load. A file that is still being written is left for the next
@@ -122,6 +139,7 @@ def land(
             spool=spool,
             policies=policies,
             withdrawn=withdrawn,
+            forgetting=forgetting,
             progress=progress,
         )
         landed_before = dict(arrived or {}) | followed.moments
@@ -170,6 +188,7 @@ class _Run:
         spool: Path,
         policies: Mapping[str, FeedPolicy],
         withdrawn: Withdrawn,
+        forgetting: Forgetting | None,
         progress: Callable[[str], None],
     ) -> None:
         self.connection = connection
@@ -178,6 +197,7 @@ class _Run:
         self.manifest = Manifest(connection, load_id, loaded_at, policies)
         self.policies = policies
         self.withdrawn = withdrawn
+        self.forgetting = forgetting
         self.spool = spool
         self.progress = progress
         self.outcomes: dict[str, FileOutcome] = {}
@@ -466,6 +486,10 @@ class _Run:
                     if prepared.rejects is not None:
                         self._add_rejects(prepared, prepared.rejects)
                 self._reject_misfits(feed, batch)
+                if self.forgetting is not None:
+                    forgotten = self.forgetting.forget_staged(self.connection, feed)
+                    for prepared in batch:
+                        prepared.forgotten_count = forgotten.get(prepared.number, 0)
                 insert_new_rows(self.connection, feed, batch, self.load_id, self.loaded_at)
                 size = sum(prepared.file.size_bytes for prepared in batch) or 1
                 seconds = time.perf_counter() - started
@@ -533,6 +557,8 @@ class _Run:
                     )
 
     def _add_rejects(self, prepared: Prepared, rejects: Iterable[Reject]) -> int:
+        if self.forgetting is not None:
+            rejects = self.forgetting.blank_rejects(self.connection, prepared.file.feed, rejects)
         return self.manifest.add_rejects(prepared.file, prepared.scan.content_hash, rejects)
 
     def _discard(self, prepared: Prepared) -> None:
@@ -617,6 +643,7 @@ def _loaded_outcome(prepared: Prepared, seconds: float) -> FileOutcome:
         new_row_count=prepared.new_row_count,
         repeated_row_count=prepared.repeated_row_count,
         rejected_count=prepared.rejected_count,
+        forgotten_count=prepared.forgotten_count,
         seconds=seconds,
     )
 
@@ -638,6 +665,7 @@ def _totals(
         new_row_count=sum(outcome.new_row_count for outcome in read),
         repeated_row_count=sum(outcome.repeated_row_count for outcome in read),
         rejected_count=sum(outcome.rejected_count for outcome in read),
+        forgotten_count=sum(outcome.forgotten_count for outcome in read),
         raw_row_count=int(row[0]) if row else 0,
         taken_out_row_count=taken_out_row_count,
         seconds=sum(outcome.seconds for outcome in read),

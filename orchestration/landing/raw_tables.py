@@ -68,7 +68,8 @@ create table if not exists raw.files (
     read_columns varchar,
     accepted_columns varchar,
     drift varchar,
-    contract varchar
+    contract varchar,
+    forgotten_count bigint default 0
 )
 """
 

@@ -34,6 +34,7 @@ class FileOutcome:
     new_row_count: int = 0
     repeated_row_count: int = 0
     rejected_count: int = 0
+    forgotten_count: int = 0
     seconds: float = 0.0
     message: str | None = None
 
@@ -52,6 +53,7 @@ class FeedTotals:
     new_row_count: int
     repeated_row_count: int
     rejected_count: int
+    forgotten_count: int
     raw_row_count: int
     taken_out_row_count: int
     seconds: float
@@ -114,3 +116,8 @@ class LandingReport:
     def rejected_count(self) -> int:
         """Lines that went to raw.rejects."""
         return sum(file.rejected_count for file in self.files if file.is_read)
+
+    @property
+    def forgotten_count(self) -> int:
+        """Lines that speak of people who were forgotten."""
+        return sum(file.forgotten_count for file in self.files if file.is_read)

@@ -64,6 +64,7 @@ class RunRecord(BaseModel):
 
     what: `the whole job`, or the assets that were asked for. started_by: `cli`, `backfill`,
     `schedule <name>`, `sensor <name>`, `ui`. disk: bytes in `$WAREHOUSE_HOME` by part at the end.
+    erasures: those that it completed. unfinished: why one that is pending was not completed.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -85,6 +86,8 @@ class RunRecord(BaseModel):
     gates: list[dict[str, Any]] = Field(default_factory=list)
     release: dict[str, Any] = Field(default_factory=dict)
     disk: dict[str, int] = Field(default_factory=dict)
+    erasures: list[str] = Field(default_factory=list)
+    unfinished: str = ""
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> "RunRecord":

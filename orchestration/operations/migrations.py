@@ -63,6 +63,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         alter table if exists raw.files add column if not exists contract varchar;
         """,
     ),
+    Migration(
+        4,
+        "lines of files that speak of forgotten people",
+        "alter table if exists raw.files"
+        " add column if not exists forgotten_count bigint default 0;",
+    ),
 )
 
 

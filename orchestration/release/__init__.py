@@ -8,6 +8,7 @@ from orchestration.release.releases import (
     list_releases,
     publish,
     read_manifest,
+    rewrite_releases,
     rollback,
     verify_release,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "list_releases",
     "publish",
     "read_manifest",
+    "rewrite_releases",
     "rollback",
     "verify_release",
 ]

@@ -8,7 +8,8 @@
 
 A release is written under a hidden name, flushed to disk and renamed; then the link is replaced.
 Both are single system calls, so a reader sees the old release or the new one, whole, whenever the
-run is killed. A folder never changes once it has its name. Because the link may move between two
+run is killed. A folder never changes once it has its name: an erasure writes another one, with the
+same time and another hash, in its place. Because the link may move between two
 opens, a reader of several files resolves it once and stays in that folder.
 """
 
@@ -46,6 +47,8 @@ STORAGE_VERSION = "v1.0.0"
 MANIFEST_FORMAT = 1
 
 Progress = Callable[[str], None]
+# Fills schema `marts` of the attached database `release` from that of the one attached as `before`.
+Edit = Callable[[duckdb.DuckDBPyConnection], None]
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -85,6 +88,7 @@ class Manifest(BaseModel):
     gates: list[dict[str, object]]
     provenance: dict[str, object]
     measures: dict[str, float] = {}  # what the next release is compared with
+    erasures: tuple[str, ...] = ()  # after which this release was written anew
 
 
 @dataclass(frozen=True)
@@ -150,24 +154,40 @@ def publish(
                 provenance=dict(provenance),
                 measures=dict(measures or {}),
             )
-            staging.manifest.write_text(
-                manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8"
-            )
-            _seal(staging.manifest)
-            _flush(staging.path / "parquet")
-            _flush(staging.path)
-            release = Release(release_id, settings.releases / release_id)
-            staging.path.rename(release.path)
-            _flush(settings.releases)
+            release = _put_in_place(settings, staging, manifest)
             _switch(settings, release)
         except BaseException:
             shutil.rmtree(staging.path, ignore_errors=True)
-            if release and release.path.exists() and _linked_id(settings) != release.id:
+            if release and _linked_id(settings) != release.id:
                 _delete(release.path)
             raise
         progress(f"published {release.id}")
         _prune(settings, release, progress)
         return release
+
+
+def rewrite_releases(
+    settings: Settings, edit: Edit, *, erasure_id: str, progress: Progress = lambda _: None
+) -> dict[str, str]:
+    """Write every release on disk anew, as an erasure wants it; returns old and new ids.
+
+    A release that the edit leaves as it is stays. Another one keeps its time, gets another content
+    hash and so another id, and notes the erasure; `current` follows. Safe to repeat when it was
+    killed. Raises ReleaseError when a release cannot be read or the disk cannot take it; what was
+    rewritten by then is done.
+    """
+    renamed: dict[str, str] = {}
+    with _alone(settings):
+        _sweep(settings)
+        for release in list_releases(settings):
+            written = _rewrite(settings, release, edit, erasure_id, progress)
+            if written.id != release.id:
+                if _linked_id(settings) == release.id:
+                    _switch(settings, written)
+                _delete(release.path)
+                renamed[release.id] = written.id
+                progress(f"{release.id} is {written.id} now")
+    return renamed
 
 
 def rollback(settings: Settings, to: str | None = None) -> Release:
@@ -269,6 +289,61 @@ def verify_release(release: Release) -> None:
     _check_files(release, manifest)
 
 
+def _rewrite(
+    settings: Settings, release: Release, edit: Edit, erasure_id: str, progress: Progress
+) -> Release:
+    manifest = read_manifest(release)
+    stamp = release.id[: len(release.id) - 9]
+    staging = Release(stamp, settings.releases / f"{_STAGING}{stamp}")
+    (staging.path / "parquet").mkdir(parents=True)
+    try:
+        with _connect(settings, staging) as connection:
+            connection.execute(f"attach {literal(release.database)} as before (read_only)")
+            connection.execute(
+                f"attach {literal(staging.database)} as release"
+                f" (storage_version '{STORAGE_VERSION}')"
+            )
+            edit(connection)
+        tables = _write_parquet(settings, staging, progress)
+        content_hash = hash_tables(tables)
+        if content_hash == manifest.content_hash:
+            shutil.rmtree(staging.path)
+            return release
+        written = manifest.model_copy(
+            update={
+                "release_id": f"{stamp}-{content_hash[:8]}",
+                "content_hash": content_hash,
+                "tables": tables,
+                "files": _seal_files(staging.path),
+                "erasures": (*manifest.erasures, erasure_id),
+            }
+        )
+        return _put_in_place(settings, staging, written)
+    except BaseException:
+        shutil.rmtree(staging.path, ignore_errors=True)
+        raise
+
+
+def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> Release:
+    """Write the manifest, flush everything, and give the folder its name in one step."""
+    staging.manifest.write_text(manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8")
+    _seal(staging.manifest)
+    _flush(staging.path / "parquet")
+    _flush(staging.path)
+    release = Release(manifest.release_id, settings.releases / manifest.release_id)
+    if release.path.exists():
+        # written before, by a rewriting that was killed before it was through
+        shutil.rmtree(staging.path)
+        return release
+    staging.path.rename(release.path)
+    try:
+        _flush(settings.releases)
+    except BaseException:
+        _delete(release.path)
+        raise
+    return release
+
+
 def _write_marts(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
     """Write the database and the Parquet files; what is described is what was copied."""
     (staging.path / "parquet").mkdir(parents=True)
@@ -277,6 +352,10 @@ def _write_marts(settings: Settings, staging: Release, progress: Progress) -> di
     else:
         _convert_candidate(settings, staging)
     progress(f"copied {staging.database.stat().st_size / 1e6:,.1f} MB")
+    return _write_parquet(settings, staging, progress)
+
+
+def _write_parquet(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
     with _connect(settings, staging) as connection:
         _attach(connection, staging.database)
         tables = read_tables(connection, "release", progress)
@@ -445,9 +524,9 @@ def _predecessor(settings: Settings, release_id: str) -> str | None:
         replaced = read_manifest(Release(release_id, settings.releases / release_id)).replaces
     except ReleaseError:
         replaced = None
-    if replaced in older:
-        return replaced
-    return older[-1] if older else None
+    # by its time: an erasure gives a release another content hash
+    same = [other for other in older if replaced and other[:16] == replaced[:16]]
+    return (same or older or [None])[-1]
 
 
 def _prune(settings: Settings, release: Release, progress: Progress) -> None:

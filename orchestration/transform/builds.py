@@ -4,6 +4,9 @@ The note is kept in the working database, beside the tables that it speaks of, s
 copied together. A build that was killed, or that made some tables only, leaves no whole build.
 """
 
+import hashlib
+from pathlib import Path
+
 import duckdb
 
 from orchestration.sql import literal, quoted, transaction
@@ -50,6 +53,35 @@ def void_build(connection: duckdb.DuckDBPyConnection, layer: str) -> None:
         "select 1 from duckdb_tables() where schema_name = 'state' and table_name = 'builds'"
     ).fetchone():
         connection.execute(f"delete from state.builds where layer = {literal(layer)}")
+
+
+def take_over(
+    connection: duckdb.DuckDBPyConnection, layer: str, left_behind: str, instead: str
+) -> None:
+    """Note that something else stands now where the last build left what it did.
+
+    For who has changed it so that the next build may add to it all the same. Nothing is noted when
+    the last build had not left that.
+    """
+    if connection.execute(
+        "select 1 from duckdb_tables() where schema_name = 'state' and table_name = 'builds'"
+    ).fetchone():
+        connection.execute(
+            f"update state.builds set left_behind = {literal(instead)}"
+            f" where layer = {literal(layer)} and left_behind = {literal(left_behind)}"
+        )
+
+
+def version_of(database: Path) -> str:
+    """Return what is other after every write to a DuckDB file; empty when there is none.
+
+    Its first 12 KiB are the headers, and each checkpoint counts up in one of them.
+    """
+    if not database.exists():
+        return ""
+    with database.open("rb") as file:
+        headers = file.read(3 * 4096)
+    return f"{database.stat().st_size} {hashlib.sha256(headers).hexdigest()}"
 
 
 def drop_leftovers(connection: duckdb.DuckDBPyConnection) -> None:

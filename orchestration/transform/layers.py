@@ -1,6 +1,5 @@
 """A layer built as a run builds it: anew, or only what has changed since its last build."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,7 +66,7 @@ def _build_marts(settings: Settings, manifest: "Manifest", anew: bool) -> list[B
     The marts that the last build left must be there as it left them, so their file is part of what
     allows an increment.
     """
-    left = _version_of(settings.candidate_database)
+    left = builds.version_of(settings.candidate_database)
     with duckdb.connect(str(settings.working_database)) as connection:
         increment = builds.open_build(connection, "marts", code_hash(), left) and not anew
     log.info("marts: %s", "only what has changed" if increment else "everything anew")
@@ -75,7 +74,7 @@ def _build_marts(settings: Settings, manifest: "Manifest", anew: bool) -> list[B
         _make_room(settings.candidate_database, manifest)
     nodes = build(settings, manifest, "marts", increment=increment)
     with duckdb.connect(str(settings.working_database)) as connection:
-        builds.close_build(connection, "marts", _version_of(settings.candidate_database))
+        builds.close_build(connection, "marts", builds.version_of(settings.candidate_database))
     return nodes
 
 
@@ -96,18 +95,6 @@ def _make_room(database: Path, manifest: "Manifest") -> None:
             if (schema, table) not in lasting:
                 connection.execute(f"drop table {quoted(schema)}.{quoted(table)}")
         connection.execute("checkpoint")
-
-
-def _version_of(database: Path) -> str:
-    """Return what is other after every write to a DuckDB file; empty when there is none.
-
-    Its first 12 KiB are the headers, and each checkpoint counts up in one of them.
-    """
-    if not database.exists():
-        return ""
-    with database.open("rb") as file:
-        headers = file.read(3 * 4096)
-    return f"{database.stat().st_size} {hashlib.sha256(headers).hexdigest()}"
 
 
 _BUILDS = {"identity": _build_identity, "marts": _build_marts}

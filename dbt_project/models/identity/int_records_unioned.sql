@@ -42,6 +42,7 @@ purchases_by_record as (
         max_by(email, (ordered_at, order_id)) as email,
         max_by(phone, (ordered_at, order_id)) as phone
     from orders
+    where source_record_id is not null
     group by source_record_id
 ),
 

@@ -36,7 +36,8 @@ unioned as (
         shop_orders.order_key,
         'shop' as channel,
         shop_orders.source_record_id,
-        shop_orders.account_id is null as is_guest_order,
+        shop_orders.source_record_id is not null and shop_orders.account_id is null
+            as is_guest_order,
         shop_orders.ordered_at,
         shop_orders.status,
         coalesce(order_statuses.is_purchase, true) as is_purchase,

@@ -1,5 +1,6 @@
 -- Grain: one row per web shop order.
--- A guest order (no account) is a record of a person of its own, `shop:order:<id>`.
+-- A guest order (no account) is a record of a person of its own, `shop:order:<id>`; an order whose
+-- person was forgotten is nobody's.
 with newest_per_order as (
     {{ newest_versions(source('shop', 'orders'), key='order_id', cursor='updated_at') }}
 ),
@@ -7,7 +8,10 @@ with newest_per_order as (
 typed as (
     select
         'shop:' || order_id as order_key,
-        coalesce('shop:' || customer_id, 'shop:order:' || order_id) as source_record_id,
+        case
+            when not starts_with(order_id, 'anonymised-')
+                then coalesce('shop:' || customer_id, 'shop:order:' || order_id)
+        end as source_record_id,
         order_id,
         customer_id as account_id,
         email,

@@ -1,0 +1,1 @@
+"""The person's rights: to be forgotten, everywhere and for good."""

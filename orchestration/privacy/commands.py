@@ -1,0 +1,288 @@
+"""Verbs of the `warehouse` command about a person's rights: forget, erasures."""
+
+import argparse
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+from rich.table import Table
+
+from orchestration.console import console
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.privacy.people import People, Registry
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_verbs(verbs: "Verbs") -> None:
+    """Register the verbs of privacy beside the others."""
+    forget = verbs.add_parser(
+        "forget", help="erase people everywhere; without --confirm it only says what would go"
+    )
+    forget.add_argument(
+        "identifier",
+        nargs="*",
+        metavar="PERSON",
+        help="customer id, record (crm:C1), e-mail address, phone number or national_id:<number>",
+    )
+    forget.add_argument("--file", type=Path, metavar="FILE", help="one PERSON a line")
+    forget.add_argument("--by", default="", metavar="NAME", help="who answers for it")
+    forget.add_argument(
+        "--why", default="", metavar="CASE", help="number of the case; kept in the certificate"
+    )
+    how = forget.add_mutually_exclusive_group()
+    how.add_argument("--confirm", action="store_true", help="erase them; nothing brings them back")
+    how.add_argument("--dry-run", action="store_true", help="only say what would go (the default)")
+    how.add_argument("--resume", action="store_true", help="complete what was begun")
+    how.add_argument(
+        "--lift", action="store_true", help="let a forgotten person land again from now on"
+    )
+    forget.set_defaults(action=_forget)
+    erasures = verbs.add_parser("erasures", help="list erasures, prove their certificates")
+    erasures.set_defaults(action=_erasures)
+
+
+def _forget(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415 - DuckDB
+
+    try:
+        if options.resume:
+            return _resume(settings)
+        asked = [*options.identifier, *_lines(options.file)]
+        if not asked:
+            raise PrivacyError("Nobody is named: give a customer id, a record, an e-mail or more.")
+        if options.confirm or options.lift:
+            for option, text in (("--by", options.by), ("--why", options.why)):
+                if not text.strip():
+                    raise PrivacyError(f"{option} is missing: somebody has to answer for it.")
+        if options.lift:
+            return _lift(settings, asked, options)
+        return _erase(settings, asked, options)
+    except PrivacyError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+
+
+def _lines(file: Path | None) -> list[str]:
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrivacyError(f"{file} cannot be read: {error}.") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
+    from orchestration.privacy.erasing import plan_erasure  # noqa: PLC0415 - Dagster
+    from orchestration.privacy.people import Registry  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+    from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+
+    if not settings.working_database.exists():
+        raise PrivacyError(f"Nothing has been landed in {settings.home} yet.")
+    try:
+        with (
+            only_one_run(settings),
+            duckdb.connect(str(settings.working_database), read_only=True) as connection,
+        ):
+            release = current_release(settings)
+            registry = Registry(connection, release.database if release else None)
+            customers = _find(registry, asked)
+            people = registry.people(customers)
+            _show(connection, people, len(customers))
+            if not options.confirm:
+                console.print("\nNothing was changed; `--confirm` erases them.")
+                return 0
+            plan = plan_erasure(
+                settings, people, count=len(customers), by=options.by, why=options.why
+            )
+    except (WarehouseBusyError, ReleaseError) as error:
+        raise PrivacyError(str(error)) from error
+    console.print(f"\nErasure {plan.erasure_id} is decided; a run carries it out.")
+    return _resume(settings)
+
+
+def _find(registry: "Registry", asked: Iterable[str]) -> list[str]:
+    """The customers that are meant. Raises PrivacyError naming those who are not clear."""
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    customers: list[str] = []
+    problems: list[str] = []
+    for number, identifier in enumerate(asked, start=1):
+        try:
+            found = registry.find(identifier)
+        except PrivacyError as error:
+            problems.append(f"Identifier {number}: {error}")
+            continue
+        if len(found) == 1:
+            customers += found
+        elif found:
+            problems.append(
+                f"Identifier {number}: {len(found)} customers share it, {', '.join(found[:5])}; "
+                "name one by its customer id or a record."
+            )
+        else:
+            problems.append(f"Identifier {number}: nobody is known by it.")
+    if problems:
+        raise PrivacyError("\n".join([*problems[:20], "Nobody was erased."]))
+    return sorted(set(customers))
+
+
+def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -> None:
+    """Print what would go, in counts and record ids: no name, no address."""
+    from orchestration.landing.feeds import FEEDS  # noqa: PLC0415
+    from orchestration.privacy.identifiers import RULES  # noqa: PLC0415
+    from orchestration.privacy.tombstones import (  # noqa: PLC0415
+        Tombstones,
+        keyed,
+        meets_sql,
+    )
+
+    key = secrets.token_bytes(32)
+    hashes = frozenset(keyed(key, identifier) for identifier in people.identifiers)
+    Tombstones(key, hashes).enter(connection)
+    table = Table("feed", "rows in all versions", "what becomes of them", box=None)
+    for feed in FEEDS:
+        try:
+            row = connection.execute(
+                f"select count(*) from raw.{feed.table} where {meets_sql(feed)}"
+            ).fetchone()
+        except duckdb.CatalogException:
+            continue
+        if row and row[0]:
+            keeps = RULES[feed.name].keeps is not None
+            table.add_row(
+                feed.name, f"{row[0]:,}", "stay, without the person" if keeps else "go"
+            )
+    sources = Counter(record.split(":")[0] for record in people.records)
+    console.print(
+        f"{count:,} customers, {len(people.records):,} records: "
+        + ", ".join(f"{number:,} {source}" for source, number in sorted(sources.items()))
+    )
+    if count == 1:
+        console.print("records        " + ", ".join(people.records), markup=False)
+    console.print(table)
+    if people.shared_count:
+        console.print(
+            f"{people.shared_count:,} addresses, phones or ids stay: others bear them too."
+        )
+
+
+def _resume(settings: Settings) -> int:
+    from orchestration.cli import run_warehouse  # noqa: PLC0415 - imports this module
+    from orchestration.privacy.erasing import (  # noqa: PLC0415
+        certificate_path,
+        certificates,
+        pending,
+    )
+
+    waiting = pending(settings)
+    if not waiting:
+        console.print("No erasure is pending.")
+        return 0
+    code = run_warehouse(settings)
+    left = {plan.erasure_id for plan in pending(settings)}
+    for certificate in certificates(settings):
+        if certificate.erasure_id in {plan.erasure_id for plan in waiting}:
+            _show_certificate(settings, certificate_path(settings, certificate))
+    if left:
+        console.print(
+            f"{len(left)} erasures are not complete: `warehouse forget --resume` goes on.",
+            style="red",
+        )
+        return 1
+    if code:
+        console.print(
+            "The person is erased. The run released nothing new, so readers see the releases that "
+            "were written anew without them; the next good run compares everybody else anew."
+        )
+    return 0
+
+
+def _show_certificate(settings: Settings, path: Path) -> None:  # noqa: ARG001
+    from orchestration.privacy.erasing import Certificate  # noqa: PLC0415
+
+    certificate = Certificate.model_validate_json(path.read_bytes())
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("erased", f"{certificate.customer_count:,} customers, {certificate.erasure_id}")
+    for feed, counts in certificate.rows.items():
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        table.add_row("", f"{feed}: {told}")
+    table.add_row("releases", f"{len(certificate.releases)} written anew")
+    table.add_row(
+        "searched",
+        f"{certificate.scanned['bytes']:,} bytes of {certificate.scanned['files']:,} files and "
+        f"{certificate.scanned['cells']:,} cells for {certificate.scanned['texts']:,} texts: "
+        f"{certificate.found} found",
+    )
+    table.add_row("certificate", str(path))
+    console.print()
+    console.print(table)
+
+
+def _lift(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
+    """Lift the tombstones of what was named; a person who came back has other records anyway."""
+    from orchestration.privacy.people import kind_of  # noqa: PLC0415
+    from orchestration.privacy.identifiers import identifier_sql  # noqa: PLC0415
+    from orchestration.privacy.tombstones import (  # noqa: PLC0415
+        PrivacyError,
+        keyed,
+        lift,
+        read_tombstones,
+    )
+
+    tombstones = read_tombstones(settings)
+    hashes = []
+    for number, text in enumerate(asked, start=1):
+        kind = kind_of(text)
+        identifier = text.strip()
+        if kind not in {"record", "customer"}:
+            row = duckdb.execute(
+                f"select {identifier_sql(kind, '$text')}", {"text": identifier.removeprefix(kind)}
+            ).fetchone()
+            identifier = str(row and row[0])
+        keyed_hash = keyed(tombstones.key, identifier)
+        if keyed_hash not in tombstones.keyed_hashes:
+            raise PrivacyError(f"Identifier {number}: there is no tombstone of it.")
+        hashes.append(keyed_hash)
+    lift(settings, hashes, by=options.by, why=options.why)
+    console.print(f"{len(hashes)} tombstones are lifted; what lands from now on counts again.")
+    return 0
+
+
+def _erasures(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    from orchestration.privacy.erasing import certificates, pending  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError, read_tombstones  # noqa: PLC0415
+
+    try:
+        done, waiting = certificates(settings), pending(settings)
+        tombstones = read_tombstones(settings)
+    except PrivacyError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    table = Table("erasure", "asked", "completed", "people", "by", "case", box=None)
+    for one in [*done, *waiting]:
+        completed = getattr(one, "completed_at", None)
+        table.add_row(
+            one.erasure_id,
+            f"{one.requested_at:%Y-%m-%d %H:%M}",
+            f"{completed:%Y-%m-%d %H:%M}" if completed else "PENDING",
+            f"{one.customer_count:,}",
+            one.requested_by,
+            one.reason,
+        )
+    console.print(table)
+    console.print(
+        f"{len(done):,} certificates, each as it was written; {len(waiting):,} pending; "
+        f"{len(tombstones.keyed_hashes):,} tombstones in force"
+    )
+    return 0

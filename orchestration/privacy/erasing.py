@@ -1,0 +1,539 @@
+"""An erasure: from a request to a certificate, through every kill.
+
+    <home>/erasures/<erasure id>/plan.json         who, with everything that names them: only while
+                                                   it is under way, for its owner's eyes only
+    <home>/erasures/<erasure id>/tombstones.json   keyed hashes; stay
+    <home>/erasures/<erasure id>/certificate.json  what went where, when, and that a search found
+                                                   nothing; without personal data; stays
+
+An erasure is carried by a run, which keeps everybody else's customers right:
+
+1. before the landing, `begin_erasures`: tombstones; then the rows in raw; then every release, the
+   candidate and what people decided about them. From here on no reader sees them.
+2. the run itself: they are records that were withdrawn, and whoever was compared with them is
+   compared anew.
+3. at the end of the run, whatever came of it, `finish_erasures`: what the run did not make anew is
+   deleted, files are written anew, everything is searched, and the certificate is written.
+
+Every step may be repeated. Whoever kills one, or a gate that stops the run, delays it: the next run
+goes on, and so does `warehouse forget --resume`.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestration.faults import write_whole
+from orchestration.gates.history import history_file
+from orchestration.gates.layers import noted_layers
+from orchestration.identity import state
+from orchestration.landing.feeds import FEEDS
+from orchestration.landing.raw_tables import create_raw_tables
+from orchestration.operations.retention import set_aside
+from orchestration.privacy.databases import Forgotten, rewrite_file
+from orchestration.privacy.people import People
+from orchestration.privacy.raw_rows import erase_raw
+from orchestration.privacy.scanning import Findings, Scanner, sqlite_tables
+from orchestration.privacy.tombstones import (
+    FORGOTTEN,
+    PrivacyError,
+    Tombstones,
+    erasure_key,
+    keep_stones,
+    keyed,
+    read_tombstones,
+)
+from orchestration.provenance import provenance
+from orchestration.release import rewrite_releases
+from orchestration.release.releases import STORAGE_VERSION
+from orchestration.settings import Settings
+from orchestration.sql import literal, quoted, transaction
+from orchestration.transform import builds
+
+log = logging.getLogger("warehouse")
+
+# Made by models from raw; dropped when a run did not come to make them anew.
+_DERIVED = ("staging", "identity", "intermediate")
+_PLAN = "plan.json"
+
+
+class Plan(BaseModel):
+    """`plan.json`. The only file that names who is to be forgotten; gone when it is done."""
+
+    erasure_id: str
+    requested_at: datetime
+    requested_by: str
+    reason: str
+    customer_count: int
+    customers: tuple[str, ...]
+    records: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    names: tuple[str, ...]
+    needles: tuple[str, ...]
+    keys: tuple[int, ...]
+    shared_count: int
+    is_begun: bool = False
+    rows: dict[str, dict[str, int]] = Field(default_factory=dict)
+    releases: dict[str, str] = Field(default_factory=dict)
+    decisions: int = 0
+
+    @property
+    def people(self) -> People:
+        """What the plan says of them."""
+        return People(
+            self.customers,
+            self.records,
+            self.identifiers,
+            self.names,
+            self.needles,
+            self.keys,
+            self.shared_count,
+        )
+
+
+class Certificate(BaseModel):
+    """`certificate.json`: proof of an erasure, without personal data.
+
+    rows: what became of rows of `raw`, by feed. releases: old and new ids of releases that were
+    written anew. scanned: what was searched after everything. tombstones_hash: of the sorted keyed
+    hashes. previous: hash of the certificate before this one. certificate_hash: of all the others.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    erasure_id: str
+    requested_at: datetime
+    completed_at: datetime
+    requested_by: str
+    reason: str
+    customer_count: int
+    records_by_source: dict[str, int]
+    values_shared_with_others: int
+    rows: dict[str, dict[str, int]]
+    releases: dict[str, str]
+    rows_of_models: int
+    decisions_removed: int
+    files_masked: int
+    files_removed: int
+    scanned: dict[str, int]
+    found: int
+    tombstone_count: int
+    tombstones_hash: str
+    previous: str | None
+    certificate_hash: str = ""
+
+    def sealed(self) -> "Certificate":
+        """The certificate with its hash."""
+        return self.model_copy(update={"certificate_hash": self.digest()})
+
+    def digest(self) -> str:
+        """Hash of everything but the hash itself."""
+        content = self.model_dump_json(exclude={"certificate_hash"})
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def plan_erasure(settings: Settings, people: People, *, count: int, by: str, why: str) -> Plan:
+    """Decide that people are forgotten; the next run does it. Only for who holds the lock.
+
+    count: how many customers they are. Raises PrivacyError when name or reason would keep them in
+    the certificate.
+    """
+    scanner = Scanner(people.needles)
+    for what, text in (("--by", by), ("--why", why)):
+        if not text.strip():
+            raise PrivacyError(f"{what} is empty; a certificate says who decided and why.")
+        if scanner.is_in(text):
+            raise PrivacyError(
+                f"{what} names the person who is to be forgotten, and it is kept in the"
+                " certificate; use the number of a case."
+            )
+    now = datetime.now(UTC)
+    plan = Plan(
+        erasure_id=f"e-{now:%Y%m%d}-{secrets.token_hex(4)}",
+        requested_at=now,
+        requested_by=by.strip(),
+        reason=why.strip(),
+        customer_count=count,
+        **asdict(people),
+    )
+    _save(settings, plan)
+    return plan
+
+
+def pending(settings: Settings) -> list[Plan]:
+    """Return erasures that are not complete, the oldest first. Raises PrivacyError."""
+    plans = []
+    for path in sorted(settings.erasures.glob(f"*/{_PLAN}")):
+        try:
+            plans.append(Plan.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise PrivacyError(
+                f"{path} cannot be read ({type(error).__name__}): it is unknown who is to be "
+                "forgotten. Ask for the erasure again, then remove this folder."
+            ) from error
+    return sorted(plans, key=lambda plan: plan.requested_at)
+
+
+def certificates(settings: Settings) -> list[Certificate]:
+    """Return the certificates, the oldest first. Raises PrivacyError when one is not as written."""
+    found = []
+    for path in sorted(settings.erasures.glob("*/certificate.json")):
+        try:
+            certificate = Certificate.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise PrivacyError(f"{path} cannot be read ({type(error).__name__}).") from error
+        if certificate.digest() != certificate.certificate_hash:
+            raise PrivacyError(f"{path} is not as it was written: its hash differs.")
+        found.append(certificate)
+    found.sort(key=lambda certificate: certificate.completed_at)
+    for before, after in zip([None, *found], found, strict=False):
+        if after.previous != (before.certificate_hash if before else None):
+            raise PrivacyError(
+                f"The certificate before {after.erasure_id} is missing, or is another one."
+            )
+    return found
+
+
+# --- doing --------------------------------------------------------------------------------------
+
+
+def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Tombstones:
+    """Take the people of every pending erasure out of raw and of what is published.
+
+    connection: the working database, whose schema version is that of this code. Returns the
+    tombstones in force. Raises PrivacyError or ReleaseError.
+    """
+    plans = pending(settings)
+    for plan in plans:
+        key = erasure_key(settings)
+        hashes = [keyed(key, identifier) for identifier in plan.identifiers]
+        keep_stones(settings, plan.erasure_id, plan.requested_at, key, hashes)
+    tombstones = read_tombstones(settings)
+    for plan in (plan for plan in plans if not plan.is_begun):
+        log.info("erasure %s: %d people", plan.erasure_id, plan.customer_count)
+        forgotten = Forgotten(plan.people, Scanner(plan.needles, plan.keys), tombstones)
+        create_raw_tables(connection, FEEDS)
+        connection.execute("set TimeZone = 'UTC'")
+        tombstones.enter(connection)
+        with transaction(connection):
+            erased = erase_raw(connection, FEEDS)
+            _let_identity_go_on(connection, plan)
+        for feed, counts in erased.items():
+            plan.rows[feed] = asdict(counts)
+        _drop_decisions(connection, settings, plan, forgotten.scanner)
+        _save(settings, plan)
+        renamed = rewrite_releases(
+            settings, forgotten.edit_marts, erasure_id=plan.erasure_id, progress=log.debug
+        )
+        plan.releases |= renamed
+        _save(settings, plan)
+        _rewrite_candidate(connection, settings, forgotten)
+        plan.is_begun = True
+        _save(settings, plan)
+        log.info(
+            "erasure %s: %d rows out of raw, %d releases written anew",
+            plan.erasure_id,
+            sum(sum(counts.values()) for counts in plan.rows.values()),
+            len(plan.releases),
+        )
+    return tombstones
+
+
+def finish_erasures(settings: Settings) -> list[Certificate]:
+    """Delete what is left after the run, write files anew, search everything, certify.
+
+    Only for who holds the lock, with no database open. Raises PrivacyError when somebody is still
+    found somewhere: the erasure then stays pending.
+    """
+    done = []
+    for plan in pending(settings):
+        database = settings.working_database
+        with duckdb.connect(str(database)) as connection:
+            tombstones = begin_erasures(connection, settings)
+        # read again: it knows by now what was done
+        plan = next(one for one in pending(settings) if one.erasure_id == plan.erasure_id)  # noqa: PLW2901
+        forgotten = Forgotten(plan.people, Scanner(plan.needles, plan.keys), tombstones)
+        log.info("erasure %s: what is left ...", plan.erasure_id)
+        with duckdb.connect(str(database)) as connection:
+            if not _is_built(connection, settings):
+                _drop_derived(connection)
+            rows_of_models = forgotten.purge(connection, _schemas(connection))
+        rewrite_file(database)
+        history = history_file(settings)
+        if history.exists():
+            with duckdb.connect(str(history)) as connection:
+                forgotten.purge(connection, _schemas(connection))
+            rewrite_file(history)
+        removed = [path for path in set_aside(settings) if _remove(path)]
+        masked = _mask_files(settings, forgotten.scanner)
+        log.info("erasure %s: everything is searched ...", plan.erasure_id)
+        findings = _search(settings, forgotten.scanner)
+        if findings.places:
+            plan.is_begun = False
+            _save(settings, plan)
+            raise PrivacyError(
+                f"Erasure {plan.erasure_id} is not complete: the person is still found in "
+                f"{len(findings.places)} places, among them {', '.join(findings.places[:5])}. "
+                "Run again with `warehouse forget --resume`; report it if it stays."
+            )
+        certificate = _certify(settings, plan, rows_of_models, len(masked), len(removed), findings)
+        done.append(certificate)
+        log.info("erasure %s is complete: %s", plan.erasure_id, certificate_path(settings, plan))
+    return done
+
+
+def certificate_path(settings: Settings, plan: Plan | Certificate) -> Path:
+    """Where the certificate of an erasure is."""
+    return settings.erasures / plan.erasure_id / "certificate.json"
+
+
+def _certify(
+    settings: Settings,
+    plan: Plan,
+    rows_of_models: int,
+    files_masked: int,
+    files_removed: int,
+    findings: Findings,
+) -> Certificate:
+    before = [one for one in certificates(settings) if one.erasure_id != plan.erasure_id]
+    stones = json.loads(
+        (settings.erasures / plan.erasure_id / "tombstones.json").read_text(encoding="utf-8")
+    )["keyed_hashes"]
+    certificate = Certificate(
+        erasure_id=plan.erasure_id,
+        requested_at=plan.requested_at,
+        completed_at=datetime.now(UTC),
+        requested_by=plan.requested_by,
+        reason=plan.reason,
+        customer_count=plan.customer_count,
+        records_by_source=dict(
+            sorted(Counter(record.split(":")[0] for record in plan.records).items())
+        ),
+        values_shared_with_others=plan.shared_count,
+        rows=plan.rows,
+        releases=plan.releases,
+        rows_of_models=rows_of_models,
+        decisions_removed=plan.decisions,
+        files_masked=files_masked,
+        files_removed=files_removed,
+        scanned={
+            "files": findings.file_count,
+            "bytes": findings.byte_count,
+            "cells": findings.cell_count,
+            "texts": len(plan.needles),
+        },
+        found=0,
+        tombstone_count=len(stones),
+        tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
+        previous=before[-1].certificate_hash if before else None,
+    ).sealed()
+    write_whole(certificate_path(settings, plan), certificate.model_dump_json(indent=1) + "\n")
+    _shred(settings.erasures / plan.erasure_id / _PLAN)
+    return certificate
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+def _save(settings: Settings, plan: Plan) -> None:
+    """Write the plan for its owner's eyes only, in one step."""
+    folder = settings.erasures / plan.erasure_id
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{_PLAN}.tmp"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(plan.model_dump_json())
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(folder / _PLAN)
+
+
+def _shred(path: Path) -> None:
+    """Overwrite a file, then remove it: its blocks are the only ones that named the person last."""
+    with path.open("r+b") as file:
+        file.write(b"\0" * path.stat().st_size)
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+
+
+def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
+    """Allow the next build of identity to be an increment all the same.
+
+    It is one when the released ids are those that the last build gave, and the releases lose the
+    ids of these people now. What the last build made of them stays until then: it is how the build
+    finds out who was compared with them.
+    """
+    connection.execute(
+        "create or replace temp table leaving as select unnest($keys::ubigint[]) as record_key",
+        {"keys": list(plan.keys)},
+    )
+    state.forget_records(connection, "temp.leaving")
+    connection.execute("drop table temp.leaving")
+
+
+def _rewrite_candidate(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, forgotten: Forgotten
+) -> None:
+    """Write the marts of the last build anew without the people; the next one may add to them."""
+    candidate = settings.candidate_database
+    if not candidate.exists():
+        return
+    before = builds.version_of(candidate)
+    fresh = candidate.with_name(f"{candidate.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    with duckdb.connect() as editing:
+        editing.execute(f"attach {literal(candidate)} as before")
+        editing.execute("checkpoint before")
+        editing.execute(f"attach {literal(fresh)} as release (storage_version '{STORAGE_VERSION}')")
+        forgotten.edit_marts(editing)
+    fresh.replace(candidate)
+    builds.take_over(connection, "marts", before, builds.version_of(candidate))
+
+
+def _drop_decisions(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, plan: Plan, scanner: Scanner
+) -> None:
+    """Take lines that name them out of what people decided; `_mask_files` masks the others."""
+    for journal in (settings.decisions, settings.corrections):
+        if not journal.exists():
+            continue
+        head, *lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not scanner.is_in(line)]
+        if len(kept) < len(lines):
+            plan.decisions += len(lines) - len(kept)
+            write_whole(journal, "".join([head, *kept]))
+    if ("state", "steward_decisions") in _tables(connection):
+        for column in ("source_record_id", "other_source_record_id"):
+            connection.execute(
+                f"delete from state.steward_decisions where {column} in (select unnest($names))",
+                {"names": list(plan.names)},
+            )
+
+
+def _is_built(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether the models were made from what is in raw now."""
+    noted = noted_layers(connection)
+    inputs = str(provenance(settings, connection)["inputs"])
+    return all(noted.get(layer) == inputs for layer in ("staging", "identity", "marts"))
+
+
+def _drop_derived(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what models made of people who were still there; the next run makes it anew, whole."""
+    for layer in ("identity", "marts"):
+        builds.void_build(connection, layer)
+    for schema in _DERIVED:
+        connection.execute(f"drop schema if exists {schema} cascade")
+
+
+def _schemas(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return sorted({schema for schema, _ in _tables(connection)} - {"reference", "main"})
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    return set(
+        connection.execute(
+            "select schema_name, table_name from duckdb_tables()"
+            " where database_name = current_database()"
+        ).fetchall()
+    )
+
+
+def _remove(path: Path) -> bool:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return True
+
+
+def _mask_files(settings: Settings, scanner: Scanner) -> list[Path]:
+    """Mask their texts in logs, reports and what Dagster noted; returns the files that had one."""
+    masked = []
+    for path in [*sorted(settings.home.rglob("*")), *_outside(settings)]:
+        if path.is_symlink() or not path.is_file() or _is_own(settings, path):
+            continue
+        if path.name.endswith(".duckdb.tmp"):
+            path.unlink()
+            continue
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start.startswith(b"SQLite format 3\0"):
+            if _mask_sqlite(path, scanner):
+                masked.append(path)
+        elif start[8:12] != b"DUCK" and start[:4] != b"PAR1":
+            content = path.read_bytes()
+            clean = scanner.masked(content, FORGOTTEN.encode())
+            if clean != content:
+                _replace_bytes(path, clean)
+                masked.append(path)
+    return masked
+
+
+def _mask_sqlite(path: Path, scanner: Scanner) -> int:
+    """Mask texts of an SQLite database, and write it anew when there were any."""
+    count = 0
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        for table in sqlite_tables(connection):
+            columns = [row[1] for row in connection.execute(f"pragma table_info({quoted(table)})")]
+            for column in columns:
+                cells = connection.execute(
+                    f"select rowid, {quoted(column)} from {quoted(table)}"
+                    f" where typeof({quoted(column)}) = 'text'"
+                ).fetchall()
+                for row_id, text in cells:
+                    clean = scanner.masked(text.encode(), FORGOTTEN.encode()).decode()
+                    if clean != text:
+                        connection.execute(
+                            f"update {quoted(table)} set {quoted(column)} = ? where rowid = ?",
+                            (clean, row_id),
+                        )
+                        count += 1
+        connection.commit()
+        # Always: what Dagster deleted of older runs is in freed pages.
+        connection.execute("vacuum")
+    return count
+
+
+def _replace_bytes(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished.write_bytes(content)
+    unfinished.chmod(path.stat().st_mode)
+    unfinished.replace(path)
+
+
+def _search(settings: Settings, scanner: Scanner) -> Findings:
+    findings = scanner.folder(settings.home, but=lambda path: _is_own(settings, path))
+    for path in _outside(settings):
+        scanner.file(path, str(path), findings)
+    return findings
+
+
+def _outside(settings: Settings) -> list[Path]:
+    """Files of ours that may lie outside of the home."""
+    paths = [settings.decisions, *settings.journals.values()]
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if path.is_file() and not path.is_relative_to(settings.home)
+    ]
+
+
+def _is_own(settings: Settings, path: Path) -> bool:
+    """Plans name who is to be forgotten: this one's goes last, another's has its own turn."""
+    return path.parent.parent == settings.erasures and path.name.startswith(_PLAN)
