@@ -166,13 +166,13 @@ def _linked(settings: Settings) -> str | None:
 def _say_what_stands(settings: Settings, before: str | None) -> None:
     """A run can fail after its release, when not even its record can be written."""
     after = _linked(settings)
-    # an erasure gives the same release, of the same time, another name
-    is_same = after == before or (after and before and after[:-9] == before[:-9])
-    stands = (
-        "Nothing was released; the last release still stands."
-        if is_same
-        else f"Released, {after} is current; but the run failed after that."
-    )
+    if after == before:
+        stands = "Nothing was released; the last release is untouched."
+    elif after and before and after[:-9] == before[:-9]:
+        # the same release, of the same time, under the name of its new content
+        stands = "Nothing new was released; the last one stands, without who was forgotten."
+    else:
+        stands = f"Released, {after} is current; but the run failed after that."
     console.print(f"\n[red bold]{stands}[/]")
 
 

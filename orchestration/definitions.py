@@ -1,6 +1,7 @@
 """The only door: every asset, check, job, schedule and sensor of the warehouse."""
 
 import hashlib
+from pathlib import Path
 
 import dagster as dg
 
@@ -69,7 +70,8 @@ def _news_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         description=(
             "Starts a run when files of the landing are new or changed and have settled, or people "
-            "decided something: a withdrawal, a correction, an override, which records are whose."
+            "decided something: a withdrawal, a correction, an override, which records are whose, "
+            "or want to be forgotten."
         ),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -82,7 +84,7 @@ def _news_sensor() -> dg.SensorDefinition:
         if fresh := [file.name for file in files if is_fresh(file)]:
             return dg.SkipReason(f"{fresh[0]} has not settled yet.")
         seen = [f"{f.name} {f.size_bytes} {f.modified_ns}" for f in files]
-        journals = [(path, path.stat()) for path in settings.journals.values() if path.exists()]
+        journals = [(path, path.stat()) for path in _decided(settings) if path.exists()]
         seen += [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in journals]
         fingerprint = hashlib.sha256("\n".join(seen).encode()).hexdigest()
         if context.cursor == fingerprint:
@@ -91,6 +93,11 @@ def _news_sensor() -> dg.SensorDefinition:
         return dg.RunRequest(run_key=fingerprint)
 
     return sensor
+
+
+def _decided(settings: Settings) -> list[Path]:
+    """Files of what people decided, or asked for."""
+    return [*settings.journals.values(), *sorted(settings.requests.glob("*.csv"))]
 
 
 def _settle(context: dg.SensorEvaluationContext, settings: Settings) -> None:

@@ -80,6 +80,7 @@ def _environment(copy: Settings) -> Iterator[None]:
         "WAREHOUSE_HOME": str(copy.home),
         "WAREHOUSE_LANDING": str(copy.landing),
         "WAREHOUSE_DECISIONS": str(copy.decisions),
+        "WAREHOUSE_ERASURE_KEY": str(copy.erasure_key),
         "WAREHOUSE_AS_OF": copy.as_of.isoformat(),
     }
     before = {name: os.environ.get(name) for name in values}

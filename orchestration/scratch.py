@@ -27,6 +27,7 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="warehouse-scratch-") as folder:
         copy = settings.model_copy(update={"home": Path(folder)})
         _check_room(settings, copy)
+        (copy.home / ".scratch").touch()
         with _no_run(settings):
             for file in (
                 settings.working_database,
@@ -35,6 +36,7 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             ):
                 for part in (file, file.with_name(f"{file.name}.wal")):
                     _copy_if_there(part, copy.home / part.name)
+            _copy_tombstones(settings, copy)
             for journal, copied in zip(
                 settings.journals.values(), copy.journals.values(), strict=True
             ):
@@ -47,6 +49,20 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
                 copy.releases.symlink_to(settings.releases, target_is_directory=True)
                 copy.current.symlink_to(settings.current.readlink())
         yield copy
+
+
+def _copy_tombstones(settings: Settings, copy: Settings) -> None:
+    """Who was forgotten stays so in the copy; an erasure under way would rewrite the releases."""
+    if any(settings.erasures.glob("*/plan.json")):
+        raise ScratchError(
+            "An erasure is pending; complete it first, with `warehouse forget --resume`."
+        )
+    for file in settings.erasures.glob("*/tombstones.json"):
+        copied = copy.erasures / file.parent.name / file.name
+        copied.parent.mkdir(parents=True)
+        shutil.copyfile(file, copied)
+    if (settings.erasures / "lifted.csv").exists():
+        shutil.copyfile(settings.erasures / "lifted.csv", copy.erasures / "lifted.csv")
 
 
 def _check_room(settings: Settings, copy: Settings) -> None:

@@ -124,6 +124,16 @@ class Settings(BaseSettings):
         return self.home / "erasures"
 
     @property
+    def requests(self) -> Path:
+        """Folder of the landing in which people ask to be forgotten."""
+        return self.landing / "privacy" / "erasures"
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether this is a copy to try something in, whose releases are another's."""
+        return (self.home / ".scratch").exists()
+
+    @property
     def journals(self) -> Mapping[str, Path]:
         """The files of what people decided and the next run follows, by what they decided."""
         return {

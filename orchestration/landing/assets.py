@@ -39,6 +39,7 @@ from orchestration.operations.migrations import migrate
 from orchestration.operations.retention import forget_rejects
 from orchestration.privacy.erasing import begin_erasures
 from orchestration.privacy.raw_rows import Forgetter, erase_raw
+from orchestration.privacy.requests import follow_requests
 from orchestration.privacy.tombstones import PrivacyError, Tombstones
 from orchestration.provenance import provenance
 from orchestration.release import (
@@ -100,6 +101,8 @@ def landing(
             drop_leftovers(connection)
             migrate(connection)
             try:
+                for sentence in follow_requests(connection, settings):
+                    log.warning(sentence)
                 tombstones = begin_erasures(connection, settings)
                 release = current_release(settings)
                 manifest = read_manifest(release) if release is not None else None

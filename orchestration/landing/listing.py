@@ -63,6 +63,10 @@ def is_fresh(file: LandedFile) -> bool:
     return abs(time.time_ns() - file.modified_ns) < SETTLED_SECONDS * 1_000_000_000
 
 
+REQUESTS = "privacy"
+"""Folder of the landing that holds no feed but requests of people (privacy/requests.py)."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """All files of feeds in name order, and one sentence for everything that is none."""
@@ -95,6 +99,8 @@ def list_landing(landing: Path, feeds: Sequence[Feed]) -> Listing:
         for source in _entries(landing):
             if not source.is_dir():
                 warnings.append(f"{printable(source.name)} was not read: {_hint_place(feeds)}")
+                continue
+            if source.name == REQUESTS:
                 continue
             if source.name not in sources:
                 warnings.append(_unknown_source(source, feeds))

@@ -38,6 +38,8 @@ from orchestration.landing.withdrawals import (
 from orchestration.operations import retention
 from orchestration.operations.ledger import Outcome, no_run_beside, read_ledger
 from orchestration.operations.migrations import MIGRATIONS, schema_version
+from orchestration.privacy.certificates import certificates, pending
+from orchestration.privacy.tombstones import PrivacyError, read_tombstones
 from orchestration.release import (
     ReleaseError,
     current_release,
@@ -395,6 +397,26 @@ def _decisions(settings: Settings) -> _Found:
     yield Level.OK, f"{len(decisions)} decisions, {len(withdrawn)} withdrawn files", ""
 
 
+def _erasures(settings: Settings) -> _Found:
+    try:
+        done, waiting = certificates(settings), pending(settings)
+        tombstones = read_tombstones(settings)
+    except PrivacyError as error:
+        yield Level.ERROR, str(error), "Until then every run is refused, or its proof is worthless."
+        return
+    for plan in waiting:
+        yield (
+            Level.ERROR,
+            f"erasure {plan.erasure_id} of {plan.requested_at:%Y-%m-%d %H:%M} is pending",
+            "`warehouse forget --resume` completes it, and so does any run.",
+        )
+    yield (
+        Level.OK,
+        f"{len(done)} certificates as they were written, {len(tombstones.keyed_hashes)} tombstones",
+        "",
+    )
+
+
 def _database(settings: Settings) -> _Found:
     path = settings.working_database
     if not path.exists():
@@ -539,6 +561,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "reference data": _reference,
     "suites": _suites,
     "decisions": _decisions,
+    "erasures": _erasures,
     "working database": _database,
     "release": _release,
     "left behind": _left_behind,

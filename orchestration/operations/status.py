@@ -245,6 +245,8 @@ def _tell_next(status: Status) -> None:
         reasons.append("the first release")
     elif release.as_of != settings.as_of:
         reasons.append(f"as of {settings.as_of}, the release is as of {release.as_of}")
+    if any(settings.erasures.glob("*/plan.json")):
+        reasons.append("people to be forgotten")
     for what, journal in settings.journals.items():
         if release is not None and journal.exists():
             decided = datetime.fromtimestamp(journal.stat().st_mtime, UTC)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+from rich.markup import escape
 from rich.table import Table
 
 from orchestration.console import console
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestration.privacy.certificates import Certificate, Plan
     from orchestration.privacy.people import People, Registry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -81,7 +83,7 @@ def _lines(file: Path | None) -> list[str]:
 
 
 def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
-    from orchestration.privacy.erasing import plan_erasure  # noqa: PLC0415 - Dagster
+    from orchestration.privacy.certificates import plan_erasure  # noqa: PLC0415 - Dagster
     from orchestration.privacy.people import Registry  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
     from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
@@ -160,9 +162,7 @@ def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -
             continue
         if row and row[0]:
             keeps = RULES[feed.name].keeps is not None
-            table.add_row(
-                feed.name, f"{row[0]:,}", "stay, without the person" if keeps else "go"
-            )
+            table.add_row(feed.name, f"{row[0]:,}", "stay, without the person" if keeps else "go")
     sources = Counter(record.split(":")[0] for record in people.records)
     console.print(
         f"{count:,} customers, {len(people.records):,} records: "
@@ -179,7 +179,7 @@ def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -
 
 def _resume(settings: Settings) -> int:
     from orchestration.cli import run_warehouse  # noqa: PLC0415 - imports this module
-    from orchestration.privacy.erasing import (  # noqa: PLC0415
+    from orchestration.privacy.certificates import (  # noqa: PLC0415
         certificate_path,
         certificates,
         pending,
@@ -209,7 +209,7 @@ def _resume(settings: Settings) -> int:
 
 
 def _show_certificate(settings: Settings, path: Path) -> None:  # noqa: ARG001
-    from orchestration.privacy.erasing import Certificate  # noqa: PLC0415
+    from orchestration.privacy.certificates import Certificate  # noqa: PLC0415
 
     certificate = Certificate.model_validate_json(path.read_bytes())
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -231,8 +231,8 @@ def _show_certificate(settings: Settings, path: Path) -> None:  # noqa: ARG001
 
 def _lift(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
     """Lift the tombstones of what was named; a person who came back has other records anyway."""
-    from orchestration.privacy.people import kind_of  # noqa: PLC0415
     from orchestration.privacy.identifiers import identifier_sql  # noqa: PLC0415
+    from orchestration.privacy.people import kind_of  # noqa: PLC0415
     from orchestration.privacy.tombstones import (  # noqa: PLC0415
         PrivacyError,
         keyed,
@@ -260,7 +260,7 @@ def _lift(settings: Settings, asked: list[str], options: argparse.Namespace) -> 
 
 
 def _erasures(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
-    from orchestration.privacy.erasing import certificates, pending  # noqa: PLC0415
+    from orchestration.privacy.certificates import certificates, pending  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError, read_tombstones  # noqa: PLC0415
 
     try:
@@ -270,15 +270,16 @@ def _erasures(settings: Settings, options: argparse.Namespace) -> int:  # noqa: 
         console.print(str(error), style="red", markup=False)
         return 1
     table = Table("erasure", "asked", "completed", "people", "by", "case", box=None)
-    for one in [*done, *waiting]:
-        completed = getattr(one, "completed_at", None)
+    completed = {one.erasure_id: f"{one.completed_at:%Y-%m-%d %H:%M}" for one in done}
+    every: list[Certificate | Plan] = [*done, *waiting]
+    for one in every:
         table.add_row(
             one.erasure_id,
             f"{one.requested_at:%Y-%m-%d %H:%M}",
-            f"{completed:%Y-%m-%d %H:%M}" if completed else "PENDING",
+            completed.get(one.erasure_id, "PENDING"),
             f"{one.customer_count:,}",
-            one.requested_by,
-            one.reason,
+            escape(one.requested_by),
+            escape(one.reason),
         )
     console.print(table)
     console.print(

@@ -1,11 +1,5 @@
 """An erasure: from a request to a certificate, through every kill.
 
-    <home>/erasures/<erasure id>/plan.json         who, with everything that names them: only while
-                                                   it is under way, for its owner's eyes only
-    <home>/erasures/<erasure id>/tombstones.json   keyed hashes; stay
-    <home>/erasures/<erasure id>/certificate.json  what went where, when, and that a search found
-                                                   nothing; without personal data; stays
-
 An erasure is carried by a run, which keeps everybody else's customers right:
 
 1. before the landing, `begin_erasures`: tombstones; then the rows in raw; then every release, the
@@ -22,8 +16,6 @@ goes on, and so does `warehouse forget --resume`.
 import hashlib
 import json
 import logging
-import os
-import secrets
 import shutil
 import sqlite3
 from collections import Counter
@@ -33,7 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestration.faults import write_whole
 from orchestration.gates.history import history_file
@@ -42,8 +33,17 @@ from orchestration.identity import state
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.raw_tables import create_raw_tables
 from orchestration.operations.retention import set_aside
+from orchestration.privacy.certificates import (
+    PLAN,
+    Certificate,
+    Plan,
+    certificate_path,
+    certificates,
+    keep_certificate,
+    pending,
+    save_plan,
+)
 from orchestration.privacy.databases import Forgotten, rewrite_file
-from orchestration.privacy.people import People
 from orchestration.privacy.raw_rows import erase_raw
 from orchestration.privacy.scanning import Findings, Scanner, sqlite_tables
 from orchestration.privacy.tombstones import (
@@ -52,7 +52,6 @@ from orchestration.privacy.tombstones import (
     Tombstones,
     erasure_key,
     keep_stones,
-    keyed,
     read_tombstones,
 )
 from orchestration.provenance import provenance
@@ -66,147 +65,6 @@ log = logging.getLogger("warehouse")
 
 # Made by models from raw; dropped when a run did not come to make them anew.
 _DERIVED = ("staging", "identity", "intermediate")
-_PLAN = "plan.json"
-
-
-class Plan(BaseModel):
-    """`plan.json`. The only file that names who is to be forgotten; gone when it is done."""
-
-    erasure_id: str
-    requested_at: datetime
-    requested_by: str
-    reason: str
-    customer_count: int
-    customers: tuple[str, ...]
-    records: tuple[str, ...]
-    identifiers: tuple[str, ...]
-    names: tuple[str, ...]
-    needles: tuple[str, ...]
-    keys: tuple[int, ...]
-    shared_count: int
-    is_begun: bool = False
-    rows: dict[str, dict[str, int]] = Field(default_factory=dict)
-    releases: dict[str, str] = Field(default_factory=dict)
-    decisions: int = 0
-
-    @property
-    def people(self) -> People:
-        """What the plan says of them."""
-        return People(
-            self.customers,
-            self.records,
-            self.identifiers,
-            self.names,
-            self.needles,
-            self.keys,
-            self.shared_count,
-        )
-
-
-class Certificate(BaseModel):
-    """`certificate.json`: proof of an erasure, without personal data.
-
-    rows: what became of rows of `raw`, by feed. releases: old and new ids of releases that were
-    written anew. scanned: what was searched after everything. tombstones_hash: of the sorted keyed
-    hashes. previous: hash of the certificate before this one. certificate_hash: of all the others.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    erasure_id: str
-    requested_at: datetime
-    completed_at: datetime
-    requested_by: str
-    reason: str
-    customer_count: int
-    records_by_source: dict[str, int]
-    values_shared_with_others: int
-    rows: dict[str, dict[str, int]]
-    releases: dict[str, str]
-    rows_of_models: int
-    decisions_removed: int
-    files_masked: int
-    files_removed: int
-    scanned: dict[str, int]
-    found: int
-    tombstone_count: int
-    tombstones_hash: str
-    previous: str | None
-    certificate_hash: str = ""
-
-    def sealed(self) -> "Certificate":
-        """The certificate with its hash."""
-        return self.model_copy(update={"certificate_hash": self.digest()})
-
-    def digest(self) -> str:
-        """Hash of everything but the hash itself."""
-        content = self.model_dump_json(exclude={"certificate_hash"})
-        return hashlib.sha256(content.encode()).hexdigest()
-
-
-# --- asking -------------------------------------------------------------------------------------
-
-
-def plan_erasure(settings: Settings, people: People, *, count: int, by: str, why: str) -> Plan:
-    """Decide that people are forgotten; the next run does it. Only for who holds the lock.
-
-    count: how many customers they are. Raises PrivacyError when name or reason would keep them in
-    the certificate.
-    """
-    scanner = Scanner(people.needles)
-    for what, text in (("--by", by), ("--why", why)):
-        if not text.strip():
-            raise PrivacyError(f"{what} is empty; a certificate says who decided and why.")
-        if scanner.is_in(text):
-            raise PrivacyError(
-                f"{what} names the person who is to be forgotten, and it is kept in the"
-                " certificate; use the number of a case."
-            )
-    now = datetime.now(UTC)
-    plan = Plan(
-        erasure_id=f"e-{now:%Y%m%d}-{secrets.token_hex(4)}",
-        requested_at=now,
-        requested_by=by.strip(),
-        reason=why.strip(),
-        customer_count=count,
-        **asdict(people),
-    )
-    _save(settings, plan)
-    return plan
-
-
-def pending(settings: Settings) -> list[Plan]:
-    """Return erasures that are not complete, the oldest first. Raises PrivacyError."""
-    plans = []
-    for path in sorted(settings.erasures.glob(f"*/{_PLAN}")):
-        try:
-            plans.append(Plan.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError) as error:
-            raise PrivacyError(
-                f"{path} cannot be read ({type(error).__name__}): it is unknown who is to be "
-                "forgotten. Ask for the erasure again, then remove this folder."
-            ) from error
-    return sorted(plans, key=lambda plan: plan.requested_at)
-
-
-def certificates(settings: Settings) -> list[Certificate]:
-    """Return the certificates, the oldest first. Raises PrivacyError when one is not as written."""
-    found = []
-    for path in sorted(settings.erasures.glob("*/certificate.json")):
-        try:
-            certificate = Certificate.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise PrivacyError(f"{path} cannot be read ({type(error).__name__}).") from error
-        if certificate.digest() != certificate.certificate_hash:
-            raise PrivacyError(f"{path} is not as it was written: its hash differs.")
-        found.append(certificate)
-    found.sort(key=lambda certificate: certificate.completed_at)
-    for before, after in zip([None, *found], found, strict=False):
-        if after.previous != (before.certificate_hash if before else None):
-            raise PrivacyError(
-                f"The certificate before {after.erasure_id} is missing, or is another one."
-            )
-    return found
 
 
 # --- doing --------------------------------------------------------------------------------------
@@ -221,8 +79,14 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     plans = pending(settings)
     for plan in plans:
         key = erasure_key(settings)
-        hashes = [keyed(key, identifier) for identifier in plan.identifiers]
-        keep_stones(settings, plan.erasure_id, plan.requested_at, key, hashes)
+        keep_stones(
+            settings,
+            plan.erasure_id,
+            plan.requested_at,
+            key,
+            identifiers=plan.identifiers,
+            requests=plan.requests,
+        )
     tombstones = read_tombstones(settings)
     for plan in (plan for plan in plans if not plan.is_begun):
         log.info("erasure %s: %d people", plan.erasure_id, plan.customer_count)
@@ -236,15 +100,15 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         for feed, counts in erased.items():
             plan.rows[feed] = asdict(counts)
         _drop_decisions(connection, settings, plan, forgotten.scanner)
-        _save(settings, plan)
+        save_plan(settings, plan)
         renamed = rewrite_releases(
             settings, forgotten.edit_marts, erasure_id=plan.erasure_id, progress=log.debug
         )
         plan.releases |= renamed
-        _save(settings, plan)
+        save_plan(settings, plan)
         _rewrite_candidate(connection, settings, forgotten)
         plan.is_begun = True
-        _save(settings, plan)
+        save_plan(settings, plan)
         log.info(
             "erasure %s: %d rows out of raw, %d releases written anew",
             plan.erasure_id,
@@ -285,30 +149,33 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
         findings = _search(settings, forgotten.scanner)
         if findings.places:
             plan.is_begun = False
-            _save(settings, plan)
+            save_plan(settings, plan)
             raise PrivacyError(
                 f"Erasure {plan.erasure_id} is not complete: the person is still found in "
                 f"{len(findings.places)} places, among them {', '.join(findings.places[:5])}. "
                 "Run again with `warehouse forget --resume`; report it if it stays."
             )
-        certificate = _certify(settings, plan, rows_of_models, len(masked), len(removed), findings)
+        certificate = _certify(
+            settings,
+            plan,
+            findings,
+            rows_of_models=rows_of_models,
+            files_masked=len(masked),
+            files_removed=len(removed),
+        )
         done.append(certificate)
         log.info("erasure %s is complete: %s", plan.erasure_id, certificate_path(settings, plan))
     return done
 
 
-def certificate_path(settings: Settings, plan: Plan | Certificate) -> Path:
-    """Where the certificate of an erasure is."""
-    return settings.erasures / plan.erasure_id / "certificate.json"
-
-
 def _certify(
     settings: Settings,
     plan: Plan,
+    findings: Findings,
+    *,
     rows_of_models: int,
     files_masked: int,
     files_removed: int,
-    findings: Findings,
 ) -> Certificate:
     before = [one for one in certificates(settings) if one.erasure_id != plan.erasure_id]
     stones = json.loads(
@@ -342,34 +209,11 @@ def _certify(
         tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
         previous=before[-1].certificate_hash if before else None,
     ).sealed()
-    write_whole(certificate_path(settings, plan), certificate.model_dump_json(indent=1) + "\n")
-    _shred(settings.erasures / plan.erasure_id / _PLAN)
+    keep_certificate(settings, plan, certificate)
     return certificate
 
 
 # --- steps --------------------------------------------------------------------------------------
-
-
-def _save(settings: Settings, plan: Plan) -> None:
-    """Write the plan for its owner's eyes only, in one step."""
-    folder = settings.erasures / plan.erasure_id
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{_PLAN}.tmp"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(plan.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / _PLAN)
-
-
-def _shred(path: Path) -> None:
-    """Overwrite a file, then remove it: its blocks are the only ones that named the person last."""
-    with path.open("r+b") as file:
-        file.write(b"\0" * path.stat().st_size)
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
 
 
 def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
@@ -536,4 +380,4 @@ def _outside(settings: Settings) -> list[Path]:
 
 def _is_own(settings: Settings, path: Path) -> bool:
     """Plans name who is to be forgotten: this one's goes last, another's has its own turn."""
-    return path.parent.parent == settings.erasures and path.name.startswith(_PLAN)
+    return path.parent.parent == settings.erasures and path.name.startswith(PLAN)

@@ -159,8 +159,8 @@ class Scanner:
         ).to_arrow_reader(_ROWS)
         count, hits = 0, []
         for batch in reader:
-            for row in self._cells_hit(batch.column(0)):
-                hits.append(int(batch.column(1)[row].as_py()) if row_id else count + row)
+            rows = self._cells_hit(batch.column(0))
+            hits += [int(batch.column(1)[row].as_py()) if row_id else count + row for row in rows]
             count += len(batch)
         return count, hits
 

@@ -39,7 +39,11 @@ class PrivacyError(Exception):
 
 
 class Stones(BaseModel):
-    """`tombstones.json` of an erasure. key_check: tells whether a key is the one that made them."""
+    """`tombstones.json` of an erasure.
+
+    key_check: tells whether a key is the one that made them. requests: keyed hashes of the ids of
+    the requests that it answered.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,6 +51,7 @@ class Stones(BaseModel):
     made_at: datetime
     key_check: str
     keyed_hashes: tuple[str, ...]
+    requests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,15 +118,31 @@ def erasure_key(settings: Settings) -> bytes:
     return _read_key(settings)
 
 
+def requests_done(settings: Settings) -> set[str]:
+    """Return the keyed hashes of the requests that were answered. Raises PrivacyError."""
+    return {
+        request
+        for path in settings.erasures.glob("*/tombstones.json")
+        for request in _read_stones(path).requests
+    }
+
+
 def keep_stones(
-    settings: Settings, erasure_id: str, made_at: datetime, key: bytes, hashes: Iterable[str]
+    settings: Settings,
+    erasure_id: str,
+    made_at: datetime,
+    key: bytes,
+    *,
+    identifiers: Iterable[str],
+    requests: Iterable[str] = (),
 ) -> None:
     """Write the tombstones of an erasure, at once and for good."""
     stones = Stones(
         erasure_id=erasure_id,
         made_at=made_at,
         key_check=_check_of(key),
-        keyed_hashes=tuple(sorted(set(hashes))),
+        keyed_hashes=tuple(sorted({keyed(key, identifier) for identifier in identifiers})),
+        requests=tuple(requests),
     )
     write_whole(
         settings.erasures / erasure_id / "tombstones.json", stones.model_dump_json(indent=1) + "\n"

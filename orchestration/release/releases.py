@@ -526,7 +526,8 @@ def _predecessor(settings: Settings, release_id: str) -> str | None:
         replaced = None
     # by its time: an erasure gives a release another content hash
     same = [other for other in older if replaced and other[:16] == replaced[:16]]
-    return (same or older or [None])[-1]
+    found = same or older
+    return found[-1] if found else None
 
 
 def _prune(settings: Settings, release: Release, progress: Progress) -> None:
@@ -562,6 +563,8 @@ def _sweep(settings: Settings) -> None:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Hold the one lock on the releases, which ends with the process; explain a failing disk."""
+    if settings.is_scratch:
+        raise ReleaseError(f"{settings.home} is a copy to try something in: nothing is released.")
     try:
         settings.releases.mkdir(parents=True, exist_ok=True)
         with (settings.releases / ".lock").open("w") as lock:

@@ -1,0 +1,206 @@
+"""What is kept of erasures: who is still to be forgotten, and certificates of those who were.
+
+<home>/erasures/<erasure id>/plan.json         who, with everything that names them: only while
+                                               it is under way, for its owner's eyes only
+<home>/erasures/<erasure id>/tombstones.json   keyed hashes; stay
+<home>/erasures/<erasure id>/certificate.json  what went where, when, and that a search found
+                                               nothing; without personal data; stays
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestration.faults import write_whole
+from orchestration.privacy.people import People
+from orchestration.privacy.scanning import Scanner
+from orchestration.privacy.tombstones import PrivacyError
+from orchestration.settings import Settings
+
+PLAN = "plan.json"
+
+
+class Plan(BaseModel):
+    """`plan.json`. The only file that names who is to be forgotten; gone when it is done."""
+
+    erasure_id: str
+    requested_at: datetime
+    requested_by: str
+    reason: str
+    customer_count: int
+    customers: tuple[str, ...]
+    records: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    names: tuple[str, ...]
+    needles: tuple[str, ...]
+    keys: tuple[int, ...]
+    shared_count: int
+    requests: tuple[str, ...] = ()
+    is_begun: bool = False
+    rows: dict[str, dict[str, int]] = Field(default_factory=dict)
+    releases: dict[str, str] = Field(default_factory=dict)
+    decisions: int = 0
+
+    @property
+    def people(self) -> People:
+        """What the plan says of them."""
+        return People(
+            self.customers,
+            self.records,
+            self.identifiers,
+            self.names,
+            self.needles,
+            self.keys,
+            self.shared_count,
+        )
+
+
+class Certificate(BaseModel):
+    """`certificate.json`: proof of an erasure, without personal data.
+
+    rows: what became of rows of `raw`, by feed. releases: old and new ids of releases that were
+    written anew. scanned: what was searched after everything. tombstones_hash: of the sorted keyed
+    hashes. previous: hash of the certificate before this one. certificate_hash: of all the others.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    erasure_id: str
+    requested_at: datetime
+    completed_at: datetime
+    requested_by: str
+    reason: str
+    customer_count: int
+    records_by_source: dict[str, int]
+    values_shared_with_others: int
+    rows: dict[str, dict[str, int]]
+    releases: dict[str, str]
+    rows_of_models: int
+    decisions_removed: int
+    files_masked: int
+    files_removed: int
+    scanned: dict[str, int]
+    found: int
+    tombstone_count: int
+    tombstones_hash: str
+    previous: str | None
+    certificate_hash: str = ""
+
+    def sealed(self) -> "Certificate":
+        """The certificate with its hash."""
+        return self.model_copy(update={"certificate_hash": self.digest()})
+
+    def digest(self) -> str:
+        """Hash of everything but the hash itself."""
+        content = self.model_dump_json(exclude={"certificate_hash"})
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def plan_erasure(
+    settings: Settings,
+    people: People,
+    *,
+    count: int,
+    by: str,
+    why: str,
+    requests: Iterable[str] = (),
+) -> Plan:
+    """Decide that people are forgotten; the next run does it. Only for who holds the lock.
+
+    count: how many customers they are. requests: keyed hashes of what it answers. Raises
+    PrivacyError when name or reason would keep them in the certificate.
+    """
+    scanner = Scanner(people.needles)
+    for what, text in (("--by", by), ("--why", why)):
+        if not text.strip():
+            raise PrivacyError(f"{what} is empty; a certificate says who decided and why.")
+        if scanner.is_in(text):
+            raise PrivacyError(
+                f"{what} names the person who is to be forgotten, and it is kept in the"
+                " certificate; use the number of a case."
+            )
+    now = datetime.now(UTC)
+    plan = Plan(
+        erasure_id=f"e-{now:%Y%m%d}-{secrets.token_hex(4)}",
+        requested_at=now,
+        requested_by=by.strip(),
+        reason=why.strip(),
+        customer_count=count,
+        requests=tuple(requests),
+        **asdict(people),
+    )
+    save_plan(settings, plan)
+    return plan
+
+
+def pending(settings: Settings) -> list[Plan]:
+    """Return erasures that are not complete, the oldest first. Raises PrivacyError."""
+    plans = []
+    for path in sorted(settings.erasures.glob(f"*/{PLAN}")):
+        try:
+            plans.append(Plan.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise PrivacyError(
+                f"{path} cannot be read ({type(error).__name__}): it is unknown who is to be "
+                "forgotten. Ask for the erasure again, then remove this folder."
+            ) from error
+    return sorted(plans, key=lambda plan: plan.requested_at)
+
+
+def certificates(settings: Settings) -> list[Certificate]:
+    """Return the certificates, the oldest first. Raises PrivacyError when one is not as written."""
+    found = []
+    for path in sorted(settings.erasures.glob("*/certificate.json")):
+        try:
+            certificate = Certificate.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise PrivacyError(f"{path} cannot be read ({type(error).__name__}).") from error
+        if certificate.digest() != certificate.certificate_hash:
+            raise PrivacyError(f"{path} is not as it was written: its hash differs.")
+        found.append(certificate)
+    found.sort(key=lambda certificate: certificate.completed_at)
+    for before, after in zip([None, *found], found, strict=False):
+        if after.previous != (before.certificate_hash if before else None):
+            raise PrivacyError(
+                f"The certificate before {after.erasure_id} is missing, or is another one."
+            )
+    return found
+
+
+def certificate_path(settings: Settings, plan: Plan | Certificate) -> Path:
+    """Where the certificate of an erasure is."""
+    return settings.erasures / plan.erasure_id / "certificate.json"
+
+
+def save_plan(settings: Settings, plan: Plan) -> None:
+    """Write the plan for its owner's eyes only, in one step."""
+    folder = settings.erasures / plan.erasure_id
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{PLAN}.tmp"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(plan.model_dump_json())
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(folder / PLAN)
+
+
+def keep_certificate(settings: Settings, plan: Plan, certificate: Certificate) -> None:
+    """Write the certificate; then nothing names the person any more."""
+    write_whole(certificate_path(settings, plan), certificate.model_dump_json(indent=1) + "\n")
+    _shred(settings.erasures / plan.erasure_id / PLAN)
+
+
+def _shred(path: Path) -> None:
+    """Overwrite a file, then remove it: its blocks are the only ones that named the person last."""
+    with path.open("r+b") as file:
+        file.write(b"\0" * path.stat().st_size)
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
