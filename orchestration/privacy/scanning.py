@@ -1,14 +1,18 @@
 """The proof of an erasure: every byte below a folder is searched for every text of a person.
 
 A search of the bytes alone would be blind: DuckDB, Parquet and gzip compress. So each such file is
-also read as what it is, cell by cell. What a file format left behind in freed blocks is no cell,
-but was written by itself: those bytes are searched too. A text counts when no letter or digit
-stands beside it, in any case of letters: `ann@x.test` is not in `joann@x.test`.
+also read as what it is, cell by cell. A text counts when no letter or digit stands beside it, in
+any case of letters: `ann@x.test` is not in `joann@x.test`.
+
+In the bytes of a database other cells stand right beside it. There a long text counts whatever its
+neighbours are, unless a cell that is alive explains it: so what is left in freed blocks is found.
 """
 
 import gzip
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,8 @@ import pyarrow as pa
 from orchestration.sql import literal, quoted
 
 _CHUNK = 16 << 20
+# Nothing as long comes about by two cells that happen to stand side by side.
+_LONG = 16
 _ROWS = 500_000
 
 
@@ -38,12 +44,12 @@ class Scanner:
     """Searches for texts, all in one pass (Aho and Corasick, 1975). keys: 64-bit hashes."""
 
     def __init__(self, needles: Iterable[str], keys: Iterable[int] = ()) -> None:
-        forms = {_lower(needle.encode()) for needle in needles if needle}
+        # ASCII letters count in any case; of others, as written, all small and all capital ones
+        texts = {form for one in needles if one for form in (one, one.lower(), one.upper())}
         # as JSON and as web addresses write them
-        forms |= {form.replace(b"@", b"%40") for form in forms if b"@" in form}
-        forms |= {
-            _lower(needle.encode("unicode_escape")) for needle in needles if not needle.isascii()
-        }
+        texts |= {json.dumps(text)[1:-1] for text in texts}
+        texts |= {text.replace("@", "%40") for text in texts}
+        forms = {_lower(text.encode()) for text in texts}
         self.needles = sorted(forms)
         self.keys = sorted(set(keys))
         self._longest = max((len(form) for form in self.needles), default=0)
@@ -51,12 +57,18 @@ class Scanner:
 
     def in_bytes(self, content: bytes) -> Iterator[tuple[int, int]]:
         """Yield begin and end of every text that was found."""
-        if self._automaton is None or not content:
-            return
         lowered = _lower(content)
-        for _, begin, end in self._automaton.find_matches_as_indexes(lowered, overlapping=True):
-            if not _is_word(lowered[begin - 1 : begin]) and not _is_word(lowered[end : end + 1]):
+        for _, begin, end in self._matches(lowered):
+            if _stands_alone(lowered, begin, end):
                 yield begin, end
+
+    def _matches(self, lowered: bytes) -> Sequence[tuple[int, int, int]]:
+        if self._automaton is None or not lowered:
+            return ()
+        found: Sequence[tuple[int, int, int]] = self._automaton.find_matches_as_indexes(
+            lowered, overlapping=True
+        )
+        return found
 
     def folder(
         self,
@@ -77,38 +89,49 @@ class Scanner:
         """Search one file: its bytes, its name, and its cells where it has any."""
         findings.file_count += 1
         findings.byte_count += path.stat().st_size
-        hit = next(self.in_bytes(name.encode()), None) is not None
+        if next(self.in_bytes(name.encode()), None) is not None:
+            findings.places.append(name)
         with path.open("rb") as file:
             start = file.read(16)
-        if hit or any(True for _ in self._in_file(path)):
-            findings.places.append(name)
-        if start[8:12] == b"DUCK":
-            self._duckdb(path, name, findings)
-        elif start[:4] == b"PAR1":
-            with duckdb.connect() as connection:
-                source = f"read_parquet({literal(path)})"
-                self._table(connection, source, name, findings)
-        elif start.startswith(b"SQLite format 3\0"):
-            self._sqlite(path, name, findings)
+        is_duckdb, is_sqlite = start[8:12] == b"DUCK", start.startswith(b"SQLite format 3\0")
+        if not is_duckdb and not is_sqlite:
+            if any(alone for _, alone in self._in_file(path)):
+                findings.places.append(name)
+            if start[:4] == b"PAR1":
+                with duckdb.connect() as connection:
+                    self._table(connection, f"read_parquet({literal(path)})", name, findings)
+            return
+        # texts that stand in cells, be it within a longer word
+        explained: set[int] = set()
+        if is_duckdb:
+            self._duckdb(path, name, findings, explained)
+        else:
+            self._sqlite(path, name, findings, explained)
+        left = {
+            needle
+            for needle, _ in self._in_file(path)
+            if len(self.needles[needle]) >= _LONG and needle not in explained
+        }
+        if left:
+            findings.places.append(f"{name}: freed blocks")
 
-    def _in_file(self, path: Path) -> Iterator[int]:
-        """Yield where texts stand in the bytes of a file; gzip is unpacked."""
+    def _in_file(self, path: Path) -> Iterator[tuple[int, bool]]:
+        """Yield which texts stand in the bytes of a file, and whether alone; gzip is unpacked."""
         with path.open("rb") as probe:
             is_gzipped = probe.read(2) == b"\x1f\x8b"
         with gzip.open(path) if is_gzipped else path.open("rb") as file:
-            before, offset = b"", 0
+            before = b""
             while chunk := file.read(_CHUNK):
-                content = before + chunk
-                for begin, end in self.in_bytes(content):
+                content = _lower(before + chunk)
+                for needle, begin, end in self._matches(content):
                     # what touches the end may go on in the next chunk
                     if end < len(content) or len(chunk) < _CHUNK:
-                        yield offset - len(before) + begin
+                        yield needle, _stands_alone(content, begin, end)
                 before = content[-(self._longest + 1) :]
-                offset += len(chunk)
 
     # --- cells ---------------------------------------------------------------------------------
 
-    def _duckdb(self, path: Path, name: str, findings: Findings) -> None:
+    def _duckdb(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
         with duckdb.connect() as connection:
             connection.execute(f"attach {literal(path)} as scanned (read_only)")
             for schema, table in connection.execute(
@@ -116,7 +139,7 @@ class Scanner:
                 " where database_name = 'scanned' order by all"
             ).fetchall():
                 source = f"scanned.{quoted(schema)}.{quoted(table)}"
-                self._table(connection, source, f"{name}: {schema}.{table}", findings)
+                self._table(connection, source, f"{name}: {schema}.{table}", findings, explained)
 
     def _table(
         self,
@@ -124,11 +147,12 @@ class Scanner:
         source: str,
         name: str,
         findings: Findings,
+        explained: set[int] | None = None,
     ) -> None:
         described = connection.execute(f"describe select * from {source}").fetchall()
         for column, type_, *_ in described:
             if type_ == "VARCHAR":
-                count, rows = self.in_column(connection, source, column)
+                count, rows = self.in_column(connection, source, column, explained=explained)
                 findings.cell_count += count
                 if rows:
                     findings.places.append(f"{name}.{column}")
@@ -148,10 +172,12 @@ class Scanner:
         source: str,
         column: str,
         row_id: str = "",
+        explained: set[int] | None = None,
     ) -> tuple[int, list[int]]:
         """Search a text column of a relation; returns how many cells it has, and which rows hit.
 
         row_id: expression by which a row is named; without it rows are numbered as they come.
+        explained: takes up every text that stands in a cell, alone or not.
         """
         named = f", {row_id} as row_id" if row_id else ""
         reader = connection.execute(
@@ -159,12 +185,12 @@ class Scanner:
         ).to_arrow_reader(_ROWS)
         count, hits = 0, []
         for batch in reader:
-            rows = self._cells_hit(batch.column(0))
+            rows = self._cells_hit(batch.column(0), explained)
             hits += [int(batch.column(1)[row].as_py()) if row_id else count + row for row in rows]
             count += len(batch)
         return count, hits
 
-    def _cells_hit(self, cells: pa.Array) -> Sequence[int]:
+    def _cells_hit(self, cells: pa.Array, explained: set[int] | None) -> Sequence[int]:
         """Positions of the cells of an Arrow column in which a text stands."""
         cells = cells.cast(pa.string()) if not pa.types.is_string(cells.type) else cells
         _, offset_buffer, data = cells.buffers()
@@ -173,9 +199,7 @@ class Scanner:
         offsets = np.frombuffer(offset_buffer, np.int32, len(cells) + 1, cells.offset * 4)
         lowered = _lower(data.to_pybytes())
         found = set()
-        if self._automaton is None:
-            return []
-        for _, begin, end in self._automaton.find_matches_as_indexes(lowered, overlapping=True):
+        for needle, begin, end in self._matches(lowered):
             cell = int(np.searchsorted(offsets, begin, side="right")) - 1
             if not 0 <= cell < len(cells):
                 continue
@@ -183,23 +207,25 @@ class Scanner:
             # cells lie side by side: a text that runs over the border is in neither
             if end > last:
                 continue
-            is_whole = (begin == first or not _is_word(lowered[begin - 1 : begin])) and (
-                end == last or not _is_word(lowered[end : end + 1])
-            )
-            if is_whole:
+            if explained is not None:
+                explained.add(needle)
+            if _stands_alone(lowered[first:last], begin - first, end - first):
                 found.add(cell)
         return sorted(found)
 
-    def _sqlite(self, path: Path, name: str, findings: Findings) -> None:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    def _sqlite(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             for table in sqlite_tables(connection):
+                is_hit = False
                 for row in connection.execute(f"select * from {quoted(table)}"):
                     for cell in row:
                         findings.cell_count += 1
-                        if self.is_in(cell):
-                            place = f"{name}: {table}"
-                            if place not in findings.places:
-                                findings.places.append(place)
+                        content = _lower(cell if isinstance(cell, bytes) else str(cell).encode())
+                        for needle, begin, end in self._matches(content):
+                            explained.add(needle)
+                            is_hit = is_hit or _stands_alone(content, begin, end)
+                if is_hit:
+                    findings.places.append(f"{name}: {table}")
 
     def is_in(self, cell: Any) -> bool:
         """Whether a text stands in a value."""
@@ -228,5 +254,7 @@ def _lower(content: bytes) -> bytes:
     return content.lower()
 
 
-def _is_word(byte: bytes) -> bool:
-    return byte.isalnum()
+def _stands_alone(content: bytes, begin: int, end: int) -> bool:
+    """Whether no letter or digit is beside a text."""
+    before, after = content[max(begin - 1, 0) : begin], content[end : end + 1]
+    return not before.isalnum() and not after.isalnum()

@@ -1,0 +1,170 @@
+"""The proof of an erasure is only as good as the search: what it must find, and must not."""
+
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration.privacy.databases import rewrite_file
+from orchestration.privacy.scanning import Scanner
+
+NEEDLE = "ann.b@x-mail.test"
+
+
+def places(folder: Path, *needles: str, keys: tuple[int, ...] = ()) -> list[str]:
+    return Scanner(needles or [NEEDLE], keys).folder(folder).places
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ann.b@x-mail.test",
+        b'{"email": "ANN.B@X-Mail.test"}',
+        b"https://s.test/?m=ann.b%40x-mail.test&q",
+        b"\x00\xffann.b@x-mail.test\x00",
+        b"x" * (16 << 20) + b" ann.b@x-mail.test",
+        # over the border of two chunks
+        b" " * ((16 << 20) - 5) + b"ann.b@x-mail.test ",
+    ],
+    ids=["plain", "json", "url", "binary", "second chunk", "over the border"],
+)
+def test_a_text_is_found_in_bytes_however_it_is_written(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert places(tmp_path) == ["file"]
+
+
+def test_a_text_with_other_letters_is_found_as_json_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"name": "Jürgen Groß"}), encoding="ascii")
+    (tmp_path / "plain").write_text("Jürgen Groß", encoding="utf-8")
+    assert places(tmp_path, "Jürgen Groß") == ["log.jsonl", "plain"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"joann.b@x-mail.test", b"ann.b@x-mail.testing", b"ann.c@x-mail.test"]
+)
+def test_somebody_elses_text_is_not_taken_for_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert places(tmp_path) == []
+
+
+def test_the_name_of_a_file_is_searched(tmp_path: Path) -> None:
+    (tmp_path / f"report for {NEEDLE}.txt").touch()
+    assert len(places(tmp_path)) == 1
+
+
+def test_a_compressed_file_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "file.gz").write_bytes(gzip.compress(b"x" * 1000 + b" ann.b@x-mail.test"))
+    assert places(tmp_path) == ["file.gz"]
+
+
+def _many_emails(path: Path) -> None:
+    """A column that DuckDB compresses, in which bytes alone would not show the text."""
+    with duckdb.connect() as connection:
+        # The newest format: its text compression leaves no address as it is.
+        connection.execute(f"attach '{path}' as d (storage_version 'latest')")
+        connection.execute(
+            "create table d.t as select case when range = 5000 then 'ann.b@x-mail.test'"
+            " else 'user' || range || '@mail' || (range % 7) || '.test' end as email, range as n"
+            " from range(20000)"
+        )
+
+
+def test_a_cell_of_a_database_is_found_though_it_is_compressed(tmp_path: Path) -> None:
+    _many_emails(tmp_path / "d.duckdb")
+    assert "d.duckdb: main.t.email" in places(tmp_path)
+    assert places(tmp_path, "user99999@mail1.test") == []
+
+
+def test_a_cell_of_a_parquet_file_is_found_though_it_is_compressed(tmp_path: Path) -> None:
+    duckdb.sql(
+        "select if(range = 5000, 'ann.b@x-mail.test', 'u' || range || '@m.test') as email"
+        " from range(20000)"
+    ).write_parquet(str(tmp_path / "t.parquet"), compression="zstd")
+    assert "t.parquet.email" in places(tmp_path)
+
+
+def test_texts_of_two_cells_side_by_side_are_not_one(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("create table t as select unnest(['ann.b@', 'x-mail.test']) as a")
+    assert places(tmp_path) == []
+
+
+def test_a_hash_that_identity_works_with_is_found(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("create table t as select 17::ubigint as record_key")
+    assert places(tmp_path, keys=(17,)) == ["d.duckdb: main.t.record_key"]
+
+
+def test_a_cell_of_sqlite_is_found(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute("create table event (body text)")
+        # longer than a page: the text is cut into pieces in the file
+        connection.execute("insert into event values (?)", ("x" * 9000 + f" {NEEDLE}",))
+    assert "runs.db: event" in places(tmp_path)
+
+
+def test_what_a_database_deleted_is_found_until_its_file_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "d.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("set force_compression = 'uncompressed'")
+        connection.execute(
+            f"create table t as select '{NEEDLE}' || ' ' || range as email from range(5000)"
+        )
+        connection.execute("checkpoint")
+        # behind it, or the file would simply become shorter
+        connection.execute("create table other as select range as a from range(300000)")
+        connection.execute("create view v as select a from d.main.other")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from t")
+    assert places(tmp_path) == ["d.duckdb: freed blocks"]
+    rewrite_file(path)
+    assert places(tmp_path) == []
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("select count(a) from v").fetchall() == [(300000,)]
+
+
+_WORD = st.text(alphabet="ab@. 1", max_size=8)
+
+
+@given(
+    cells=st.lists(st.one_of(st.none(), _WORD), max_size=30),
+    needle=st.sampled_from(["a", "ab", "a@b", "1.a"]),
+)
+def test_a_search_of_cells_finds_what_a_plain_one_finds(
+    cells: list[str | None], needle: str
+) -> None:
+    def is_in(text: str) -> bool:
+        return any(
+            text.startswith(needle, at)
+            and not text[max(at - 1, 0) : at].isalnum()
+            and not text[at + len(needle) : at + len(needle) + 1].isalnum()
+            for at in range(len(text))
+        )
+
+    with duckdb.connect() as connection:
+        connection.execute("create table t (n integer, a varchar)")
+        if cells:
+            connection.execute(
+                "insert into t select unnest($numbers), unnest($cells::varchar[])",
+                {"numbers": list(range(len(cells))), "cells": cells},
+            )
+        count, rows = Scanner([needle]).in_column(connection, "t", "a", "n")
+    assert count == sum(cell is not None for cell in cells)
+    assert sorted(rows) == [n for n, cell in enumerate(cells) if cell is not None and is_in(cell)]
+
+
+def test_a_longer_word_in_a_cell_is_no_trace_of_a_person(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("create table t as select 'jo' || unnest(['ann.b@x-mail.test']) as a")
+    assert places(tmp_path) == []
+
+
+def test_masking_leaves_everything_else_as_it_was() -> None:
+    scanner = Scanner(["ann@x.test", "x.test", "+44 20 7946 0018"])
+    masked = scanner.masked(b"<ann@x.test> +44 20 7946 0018, joann@y.test", b"[forgotten]")
+    assert masked == b"<[forgotten]> [forgotten], joann@y.test"
