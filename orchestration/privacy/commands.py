@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,6 +45,11 @@ def add_verbs(verbs: "Verbs") -> None:
     how.add_argument(
         "--lift", action="store_true", help="let a forgotten person land again from now on"
     )
+    forget.add_argument(
+        "--without-run",
+        action="store_true",
+        help="erase at once, and leave it to the next run to compare everybody else anew",
+    )
     forget.set_defaults(action=_forget)
     erasures = verbs.add_parser("erasures", help="list erasures, prove their certificates")
     erasures.set_defaults(action=_erasures)
@@ -54,7 +60,7 @@ def _forget(settings: Settings, options: argparse.Namespace) -> int:
 
     try:
         if options.resume:
-            return _resume(settings)
+            return _carry_out(settings, without_run=options.without_run)
         asked = [*options.identifier, *_lines(options.file)]
         if not asked:
             raise PrivacyError("Nobody is named: give a customer id, a record, an e-mail or more.")
@@ -109,8 +115,8 @@ def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) ->
             )
     except (WarehouseBusyError, ReleaseError) as error:
         raise PrivacyError(str(error)) from error
-    console.print(f"\nErasure {plan.erasure_id} is decided; a run carries it out.")
-    return _resume(settings)
+    console.print(f"\nErasure {plan.erasure_id} is decided.")
+    return _carry_out(settings, without_run=options.without_run)
 
 
 def _find(registry: "Registry", asked: Iterable[str]) -> list[str]:
@@ -177,7 +183,7 @@ def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -
         )
 
 
-def _resume(settings: Settings) -> int:
+def _carry_out(settings: Settings, *, without_run: bool) -> int:
     from orchestration.cli import run_warehouse  # noqa: PLC0415 - imports this module
     from orchestration.privacy.certificates import (  # noqa: PLC0415
         certificate_path,
@@ -189,7 +195,7 @@ def _resume(settings: Settings) -> int:
     if not waiting:
         console.print("No erasure is pending.")
         return 0
-    code = run_warehouse(settings)
+    code = _erase_at_once(settings) if without_run else run_warehouse(settings)
     left = {plan.erasure_id for plan in pending(settings)}
     for certificate in certificates(settings):
         if certificate.erasure_id in {plan.erasure_id for plan in waiting}:
@@ -200,11 +206,27 @@ def _resume(settings: Settings) -> int:
             style="red",
         )
         return 1
-    if code:
+    if code and not without_run:
         console.print(
             "The person is erased. The run released nothing new, so readers see the releases that "
             "were written anew without them; the next good run compares everybody else anew."
         )
+    return 0
+
+
+def _erase_at_once(settings: Settings) -> int:
+    from orchestration.cli import show_progress  # noqa: PLC0415 - imports this module
+    from orchestration.privacy.erasing import finish_erasures  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+    from orchestration.release import ReleaseError  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+
+    show_progress(time.perf_counter())
+    try:
+        with only_one_run(settings):
+            finish_erasures(settings)
+    except (WarehouseBusyError, ReleaseError) as error:
+        raise PrivacyError(str(error)) from error
     return 0
 
 

@@ -9,8 +9,10 @@ An erasure is carried by a run, which keeps everybody else's customers right:
 3. at the end of the run, whatever came of it, `finish_erasures`: what the run did not make anew is
    deleted, files are written anew, everything is searched, and the certificate is written.
 
-Every step may be repeated. Whoever kills one, or a gate that stops the run, delays it: the next run
-goes on, and so does `warehouse forget --resume`.
+Every step may be repeated. Whoever kills one delays it: the next run goes on, and so does
+`warehouse forget --resume`. A gate that stops the run does not even do that. Then, and when nobody
+wants to wait for a run (`--without-run`), the rows of the models are deleted where they stand, and
+the next run compares everybody anew.
 """
 
 import hashlib
@@ -26,7 +28,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.faults import write_whole
+from orchestration.faults import remove_database, write_whole
 from orchestration.gates.history import history_file
 from orchestration.gates.layers import noted_layers
 from orchestration.identity import state
@@ -42,6 +44,7 @@ from orchestration.privacy.certificates import (
     keep_certificate,
     pending,
     save_plan,
+    timed,
 )
 from orchestration.privacy.databases import Forgotten, rewrite_file
 from orchestration.privacy.raw_rows import erase_raw
@@ -63,7 +66,7 @@ from orchestration.transform import builds
 
 log = logging.getLogger("warehouse")
 
-# Made by models from raw; dropped when a run did not come to make them anew.
+# Made by models from raw, and so by the next run again.
 _DERIVED = ("staging", "identity", "intermediate")
 
 
@@ -94,19 +97,21 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         create_raw_tables(connection, FEEDS)
         connection.execute("set TimeZone = 'UTC'")
         tombstones.enter(connection)
-        with transaction(connection):
+        with timed(plan, "rows of raw"), transaction(connection):
             erased = erase_raw(connection, FEEDS)
             _let_identity_go_on(connection, plan)
         for feed, counts in erased.items():
             plan.rows[feed] = asdict(counts)
         _drop_decisions(connection, settings, plan, forgotten.scanner)
         save_plan(settings, plan)
-        renamed = rewrite_releases(
-            settings, forgotten.edit_marts, erasure_id=plan.erasure_id, progress=log.debug
-        )
+        with timed(plan, "releases"):
+            renamed = rewrite_releases(
+                settings, forgotten.edit_marts, erasure_id=plan.erasure_id, progress=log.debug
+            )
         plan.releases |= renamed
         save_plan(settings, plan)
-        _rewrite_candidate(connection, settings, forgotten)
+        with timed(plan, "candidate"):
+            _rewrite_candidate(connection, settings, forgotten)
         plan.is_begun = True
         save_plan(settings, plan)
         log.info(
@@ -135,9 +140,12 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
         log.info("erasure %s: what is left ...", plan.erasure_id)
         with duckdb.connect(str(database)) as connection:
             if not _is_built(connection, settings):
-                _drop_derived(connection)
-            rows_of_models = forgotten.purge(connection, _schemas(connection))
-        rewrite_file(database)
+                # Without their rows it cannot tell any more who was compared with them.
+                builds.void_build(connection, "identity")
+            with timed(plan, "rows of models"):
+                rows_of_models = forgotten.purge(connection, _schemas(connection))
+        with timed(plan, "working database written anew"):
+            rewrite_file(database)
         history = history_file(settings)
         if history.exists():
             with duckdb.connect(str(history)) as connection:
@@ -146,8 +154,13 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
         removed = [path for path in set_aside(settings) if _remove(path)]
         masked = _mask_files(settings, forgotten.scanner)
         log.info("erasure %s: everything is searched ...", plan.erasure_id)
-        findings = _search(settings, forgotten.scanner)
+        with timed(plan, "search"):
+            findings = _search(settings, forgotten.scanner)
         if findings.places:
+            # The next run has to make everything anew; the next attempt begins from the beginning.
+            with duckdb.connect(str(database)) as connection:
+                _drop_derived(connection)
+            remove_database(settings.candidate_database)
             plan.is_begun = False
             save_plan(settings, plan)
             raise PrivacyError(
@@ -205,6 +218,7 @@ def _certify(
             "texts": len(plan.needles),
         },
         found=0,
+        seconds=plan.seconds,
         tombstone_count=len(stones),
         tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
         previous=before[-1].certificate_hash if before else None,
@@ -278,7 +292,7 @@ def _is_built(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool
 
 
 def _drop_derived(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what models made of people who were still there; the next run makes it anew, whole."""
+    """Drop all that models have made; the next run makes it anew, whole."""
     for layer in ("identity", "marts"):
         builds.void_build(connection, layer)
     for schema in _DERIVED:
