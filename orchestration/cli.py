@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from orchestration.operations.ledger import RunRecord
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns 0, or 1 when nothing was released, or 2 for a wrong setting."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every verb, each with its `action`."""
     parser = argparse.ArgumentParser(prog="warehouse", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="land what is new, build, judge and publish it")
@@ -69,7 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_privacy_verbs(verbs)
     add_operations(verbs)
     add_segments(verbs)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0, or 1 when nothing was released, or 2 for a wrong setting."""
+    options = build_parser().parse_args(arguments)
     action: Callable[[Settings, argparse.Namespace], int] = options.action
     try:
         settings = Settings()

@@ -49,10 +49,22 @@ def test_every_fault_in_the_operations_guide_is_a_test() -> None:
     guide = (PROJECT_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     named = re.findall(r"\| `(test_\w+)` \|$", guide, re.MULTILINE)
     rows = re.findall(r"^\| (?!fault|to know|-).*\|$", guide.split("## What can happen")[1], re.M)
-    tests = {
+    assert len(rows) == len(named) > 50
+    assert set(named) <= _tests()
+
+
+def test_every_threat_in_the_privacy_guide_is_countered_by_a_test() -> None:
+    guide = (PROJECT_ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    threats = guide.split("## Threats")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (?!threat).*\|$", threats, re.MULTILINE)
+    named = re.findall(r"`(test_\w+)`", threats)
+    assert len(named) >= len(rows) > 5
+    assert set(named) <= _tests()
+
+
+def _tests() -> set[str]:
+    return {
         name
         for file in (PROJECT_ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert len(rows) == len(named) > 50
-    assert set(named) <= tests

@@ -8,14 +8,16 @@
 """
 
 import hashlib
+import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -91,7 +93,7 @@ class Certificate(BaseModel):
     files_removed: int
     scanned: dict[str, int]
     found: int
-    seconds: dict[str, float]
+    seconds: dict[str, float] = {}
     tombstone_count: int
     tombstones_hash: str
     previous: str | None
@@ -99,12 +101,14 @@ class Certificate(BaseModel):
 
     def sealed(self) -> "Certificate":
         """The certificate with its hash."""
-        return self.model_copy(update={"certificate_hash": self.digest()})
+        return self.model_copy(update={"certificate_hash": _digest(self.model_dump(mode="json"))})
 
-    def digest(self) -> str:
-        """Hash of everything but the hash itself."""
-        content = self.model_dump_json(exclude={"certificate_hash"})
-        return hashlib.sha256(content.encode()).hexdigest()
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Hash of everything that a certificate says, whichever version of the code wrote it."""
+    said = {name: value for name, value in content.items() if name != "certificate_hash"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plan_erasure(
@@ -163,10 +167,11 @@ def certificates(settings: Settings) -> list[Certificate]:
     found = []
     for path in sorted(settings.erasures.glob("*/certificate.json")):
         try:
-            certificate = Certificate.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            content = json.loads(path.read_bytes())
+            certificate = Certificate.model_validate(content)
+        except (OSError, ValueError) as error:
             raise PrivacyError(f"{path} cannot be read ({type(error).__name__}).") from error
-        if certificate.digest() != certificate.certificate_hash:
+        if _digest(content) != certificate.certificate_hash:
             raise PrivacyError(f"{path} is not as it was written: its hash differs.")
         found.append(certificate)
     found.sort(key=lambda certificate: certificate.completed_at)

@@ -110,7 +110,12 @@ def query_metrics(
         connection.execute("set TimeZone = 'UTC'")
         # the marts bear the name of the file that dbt writes them to
         connection.execute(f"attach {literal(release)} as release_candidate (read_only)")
+        # A filter is SQL that somebody typed: it can read the release and nothing else.
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
         try:
+            if len(connection.extract_statements(sql)) != 1:
+                raise MetricError("A filter is one condition; it holds more than one statement.")
             cursor = connection.execute(sql)
         except duckdb.Error as error:
             raise MetricError(f"{release} cannot answer: {str(error).splitlines()[0]}") from error
