@@ -114,13 +114,13 @@ def _at(name: str, description: str, *purposes: str) -> Column:
     return Column(name, text, ColumnType.TIMESTAMP, pii=Pii.NONE, purposes=purposes)
 
 
-def _amount(name: str, description: str) -> Column:
+def _amount(name: str, description: str, *purposes: str) -> Column:
     text = f"{description}, in `currency_code`."
-    return Column(name, text, ColumnType.DECIMAL, pii=Pii.NONE, purposes=("sales",))
+    return Column(name, text, ColumnType.DECIMAL, pii=Pii.NONE, purposes=purposes)
 
 
-def _score(name: str, description: str) -> Column:
-    return Column(name, description, ColumnType.INTEGER, pii=Pii.NONE, purposes=("service",))
+def _score(name: str, description: str, *purposes: str) -> Column:
+    return Column(name, description, ColumnType.INTEGER, pii=Pii.NONE, purposes=purposes)
 
 
 FIRST_NAME = _text("first_name", "Given name as typed.", Pii.DIRECT, "identity")
@@ -156,10 +156,22 @@ ADDRESS = (
     ),
 )
 ORDER_AMOUNTS = (
-    _text("currency_code", "ISO 4217 code of the amounts.", Pii.NONE, "sales"),
-    _amount("total_amount", "What the customer paid, after discounts, before refunds"),
+    _text(
+        "currency_code", "ISO 4217 code of the amounts.", Pii.NONE, "sales", "customer_analytics"
+    ),
+    _amount(
+        "total_amount",
+        "What the customer paid, after discounts, before refunds",
+        "sales",
+        "customer_analytics",
+    ),
 )
-REFUNDED = _amount("refunded_amount", "What was paid back; empty means nothing")
+REFUNDED = _amount(
+    "refunded_amount",
+    "What was paid back; empty means nothing",
+    "sales",
+    "customer_analytics",
+)
 
 FEEDS: tuple[Feed, ...] = (
     Feed(
@@ -242,9 +254,9 @@ FEEDS: tuple[Feed, ...] = (
                 "sales",
             ),
             *ORDER_AMOUNTS,
-            _amount("discount_amount", "Discount that `total_amount` already contains"),
+            _amount("discount_amount", "Discount that `total_amount` already contains", "sales"),
             REFUNDED,
-            _text("campaign", "Campaign that the shop credited.", Pii.NONE, "web_analytics"),
+            _text("campaign", "Campaign that the shop credited.", Pii.NONE, "journeys"),
             UPDATED_AT,
         ),
     ),
@@ -327,36 +339,37 @@ FEEDS: tuple[Feed, ...] = (
         cursor=None,
         cluster="anonymous_id",
         columns=(
-            _id("event_id", "event", "web_analytics"),
+            _id("event_id", "event", "journeys"),
             _text(
                 "anonymous_id",
                 "Cookie or device identifier.",
                 Pii.PSEUDONYM,
                 "identity",
-                "web_analytics",
+                "journeys",
             ),
             _text(
                 "user_id",
                 "Shop account that was logged in (a shop `customer_id`).",
                 Pii.PSEUDONYM,
                 "identity",
-                "web_analytics",
+                "journeys",
             ),
-            _id("session_id", "session as the tracker cut it", "web_analytics"),
+            _id("session_id", "session as the tracker cut it", "journeys"),
             _text(
                 "event_type",
                 "For example `page_view`, `login`, `add_to_cart`, `order`.",
                 Pii.NONE,
-                "web_analytics",
+                "journeys",
+                "customer_analytics",
             ),
-            _text("page_url", "Address of the page.", Pii.INDIRECT, "web_analytics"),
-            _text("referrer", "Address of the page before.", Pii.INDIRECT, "web_analytics"),
-            _text("utm_source", "Campaign source.", Pii.NONE, "web_analytics"),
-            _text("utm_medium", "Campaign medium.", Pii.NONE, "web_analytics"),
-            _text("utm_campaign", "Campaign name.", Pii.NONE, "web_analytics"),
-            _id("product_id", "product", "web_analytics", pii=Pii.NONE),
-            _id("order_id", "order that the event placed", "identity", "web_analytics"),
-            _at("occurred_at", "When it happened", "web_analytics"),
+            _text("page_url", "Address of the page.", Pii.INDIRECT, "journeys"),
+            _text("referrer", "Address of the page before.", Pii.INDIRECT, "journeys"),
+            _text("utm_source", "Campaign source.", Pii.NONE, "journeys"),
+            _text("utm_medium", "Campaign medium.", Pii.NONE, "journeys"),
+            _text("utm_campaign", "Campaign name.", Pii.NONE, "journeys"),
+            _id("product_id", "product", "journeys", pii=Pii.NONE),
+            _id("order_id", "order that the event placed", "identity", "journeys"),
+            _at("occurred_at", "When it happened", "journeys", "customer_analytics"),
         ),
     ),
     Feed(
@@ -373,13 +386,19 @@ FEEDS: tuple[Feed, ...] = (
             _text("requester_phone", "Phone number of the requester.", Pii.DIRECT, "identity"),
             _text("subject", "Subject line.", Pii.SENSITIVE, "service"),
             _text("body", "Text of the request.", Pii.SENSITIVE, "service"),
-            _text("channel", "How it came in: e-mail, chat, phone, web.", Pii.NONE, "service"),
+            _text(
+                "channel",
+                "How it came in: e-mail, chat, phone, web.",
+                Pii.NONE,
+                "service",
+                "journeys",
+            ),
             _text("priority", "Priority given by the desk.", Pii.NONE, "service"),
             _text("status", "State of the ticket.", Pii.NONE, "service"),
-            _at("opened_at", "When it was opened", "service"),
-            _at("first_reply_at", "When the desk first answered", "service"),
-            _at("solved_at", "When it was solved", "service"),
-            _score("csat_score", "Satisfaction from 1 to 5."),
+            _at("opened_at", "When it was opened", "service", "journeys", "customer_analytics"),
+            _at("first_reply_at", "When the desk first answered", "service", "customer_analytics"),
+            _at("solved_at", "When it was solved", "service", "customer_analytics"),
+            _score("csat_score", "Satisfaction from 1 to 5.", "service", "customer_analytics"),
             UPDATED_AT,
         ),
     ),
@@ -409,15 +428,24 @@ FEEDS: tuple[Feed, ...] = (
         columns=(
             _id("delivery_id", "delivery event", "marketing"),
             _id("subscriber_id", "subscriber", "identity", "marketing"),
-            _text("campaign", "Campaign that was sent.", Pii.NONE, "marketing"),
+            _text("campaign", "Campaign that was sent.", Pii.NONE, "marketing", "journeys"),
             _text(
                 "event_type",
                 "`sent`, `open`, `click`, `bounce` or `unsubscribe`.",
                 Pii.NONE,
                 "marketing",
                 "consent",
+                "journeys",
+                "customer_analytics",
             ),
-            _at("occurred_at", "When it happened", "marketing", "consent"),
+            _at(
+                "occurred_at",
+                "When it happened",
+                "marketing",
+                "consent",
+                "journeys",
+                "customer_analytics",
+            ),
         ),
     ),
     Feed(
@@ -463,11 +491,17 @@ FEEDS: tuple[Feed, ...] = (
                 Pii.DIRECT,
                 "identity",
             ),
-            _text("survey", "Name of the survey.", Pii.NONE, "service"),
-            _score("nps_score", "Likelihood to recommend, 0 to 10."),
-            _score("csat_score", "Satisfaction from 1 to 5."),
+            _text("survey", "Name of the survey.", Pii.NONE, "service", "journeys"),
+            _score("nps_score", "Likelihood to recommend, 0 to 10.", "service"),
+            _score("csat_score", "Satisfaction from 1 to 5.", "service"),
             _text("comment", "Free text.", Pii.SENSITIVE, "service"),
-            _at("responded_at", "When the person answered", "service"),
+            _at(
+                "responded_at",
+                "When the person answered",
+                "service",
+                "journeys",
+                "customer_analytics",
+            ),
         ),
     ),
 )
