@@ -23,7 +23,11 @@ class ModelColumn:
 
 @dataclass(frozen=True)
 class Model:
-    """One dbt model. board: its file from the project on. reads: unique ids of its parents."""
+    """One dbt model.
+
+    board: its file from the project on. reads: unique ids of its parents. changed: name of the one
+    that only says which of its rows an increment replaces; nothing of it is in the model.
+    """
 
     unique_id: str
     name: str
@@ -34,6 +38,7 @@ class Model:
     purposes: tuple[str, ...]
     columns: tuple[ModelColumn, ...]
     reads: tuple[str, ...]
+    changed: str = ""
 
 
 def read_models(manifest: "Manifest") -> dict[str, Model]:
@@ -71,6 +76,7 @@ def _model(unique_id: str, node: Any) -> Model:
         purposes=purposes,
         columns=columns,
         reads=tuple(node.depends_on_nodes),
+        changed=str((meta.get("replaces") or {}).get("changed", "")),
     )
 
 
@@ -90,13 +96,14 @@ def ancestors(
     """Yield what a model is made from, models and sources, without what lies behind other layers.
 
     past: the layers whose models are looked through; a model of another layer is yielded, and
-    nothing that it reads.
+    nothing that it reads. Models that only say what has changed are left out.
     """
+    changes = {model.changed for model in models.values()}
     seen: set[str] = set()
     waiting = list(models[start].reads)
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in seen or name.rpartition(".")[2] in changes:
             continue
         seen.add(name)
         yield name
