@@ -65,13 +65,16 @@ test: .venv/dev ## set up, then run every test
 explore: .venv/dev ## property tests on thousands of examples that were not drawn before
 	.venv/bin/python -m pytest -m hypothesis --hypothesis-profile=explore
 
-lint: .venv/dev ## ruff, mypy and sqlfluff
-	@$(MAKE) --no-print-directory --output-sync --jobs 2 lint-identity lint-marts lint-python
+lint: .venv/dev ## ruff, mypy, sqlfluff, and a class and a purpose for every column
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 lint-identity lint-marts lint-python lint-governance
 
 lint-python: .venv/dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+lint-governance: .venv/dev
+	.venv/bin/python -m orchestration.governance.lint
 
 # The models in two parts of about the same size: sqlfluff with dbt's templater uses one core.
 IDENTITY_MODELS := models/staging models/identity
@@ -97,6 +100,9 @@ sources: .venv/run ## write docs/sources.md anew from the declared feeds
 
 dictionary: .venv/run ## write docs/dictionary.md anew from the boards of the marts
 	.venv/bin/python -m orchestration.transform.dictionary
+
+governance: .venv/run ## write docs/governance.md anew: owners, purposes, lineage, classes
+	.venv/bin/python -m orchestration.governance.page
 
 metrics: .venv/run ## answer metrics from the release: METRICS="net_revenue purchases" BY=metric_time__month
 	@$(WAREHOUSE) metrics $(METRICS) $(if $(BY),--by $(BY)) $(if $(WHERE),--where '$(WHERE)')
@@ -204,4 +210,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts format sample sources dictionary metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure lock clean

@@ -40,7 +40,7 @@ from benchmarks.pollution import EXAMPLE, Table, parse_table, pollutions
 from orchestration.landing import Feed, LandingReport, land
 from orchestration.landing.column_types import fits_sql
 from orchestration.landing.feed_policies import Action, FeedPolicy
-from orchestration.landing.feeds import Column, ColumnType
+from orchestration.landing.feeds import Column, ColumnType, Pii
 from orchestration.landing.listing import SETTLED_SECONDS
 from orchestration.sql import quoted
 
@@ -180,7 +180,13 @@ class Bench:
         names = [name.strip().lower() for name in twin.columns] or ["value"]
         values = [[row[position] for row in twin.rows] for position in range(len(twin.columns))]
         columns = tuple(
-            Column(name, "", self._type(values[position] if values else []))
+            Column(
+                name,
+                "",
+                self._type(values[position] if values else []),
+                pii=Pii.NONE,
+                purposes=("operations",),
+            )
             for position, name in enumerate(names)
         )
         filled = [
@@ -192,7 +198,7 @@ class Bench:
             if name in filled and len(set(column)) == len(column)
         ]
         key = (named or filled or names)[:1] if named or filled or not twin.rows else []
-        return Feed(_SOURCE, _THINGS, "", tuple(key), None, columns)
+        return Feed(_SOURCE, _THINGS, "", tuple(key), None, columns, owner="nobody")
 
     def _type(self, values: Sequence[str]) -> ColumnType:
         values = [value for value in values if value]
@@ -247,7 +253,10 @@ def judge_json_suite(folder: Path) -> Iterator[Verdict]:
     nothing else is. Then each file is landed as it is, where a value that is no object is no
     record; what is JSON must not be called unreadable there, and what is none must not land.
     """
-    feed = Feed(_SOURCE, _THINGS, "", ("id",), None, (Column("id", ""), Column("value", "")))
+    columns = tuple(
+        Column(name, "", pii=Pii.NONE, purposes=("operations",)) for name in ("id", "value")
+    )
+    feed = Feed(_SOURCE, _THINGS, "", ("id",), None, columns, owner="nobody")
     with Bench() as bench:
         for path in sorted(folder.glob("*.json")):
             verdict = _judge_json(bench, feed, path)

@@ -178,7 +178,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     )
     cells = [
         (column.name, str(column.type), _keeping(feed, column), quoted(column.name))
-        for column in feed.columns
+        for column in feed.loaded_columns
     ]
     cells += [(name, kind, "none", value) for name, kind, value in _pairs(feed)]
     lists = ", ".join(
@@ -216,7 +216,7 @@ def _pairs(feed: Feed) -> list[tuple[str, str, str]]:
     each other. The hour is the one that was written: a clock that is five hours off moves the whole
     day, and of a mean of hours only a part.
     """
-    names = {column.name for column in feed.columns}
+    names = {column.name for column in feed.loaded_columns}
     pairs = [
         (
             f"{column.name}, hour",
@@ -224,7 +224,7 @@ def _pairs(feed: Feed) -> list[tuple[str, str, str]]:
             f"lpad((try_cast(substr({quoted(column.name)}, 12, 2) as integer) // 4 * 4)::varchar,"
             " 2, '0')",
         )
-        for column in feed.columns
+        for column in feed.loaded_columns
         if column.type is ColumnType.TIMESTAMP
     ]
     if {"country", "postcode"} <= names:
@@ -427,7 +427,7 @@ def _profile_known_keys(connection: duckdb.DuckDBPyConnection, feed: Feed) -> No
     keys = ", ".join(quoted(key) for key in feed.key)
     about = [
         column
-        for column in feed.columns
+        for column in feed.loaded_columns
         if feed.cursor
         and (column.pii in {Pii.DIRECT, Pii.INDIRECT} or column.type is ColumnType.BOOLEAN)
     ]

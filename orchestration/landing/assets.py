@@ -80,6 +80,7 @@ def feed_key(feed: Feed) -> dg.AssetKey:
                     ]
                 ),
                 "key": ", ".join(feed.key),
+                "owner": feed.owner,
                 "cursor": feed.cursor or "none: the version landed last wins",
             },
         )

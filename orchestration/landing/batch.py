@@ -129,7 +129,7 @@ class Prepared:
     @property
     def json_keys(self) -> dict[str, str]:
         """Contract column → key as the file spells it; a key that was not seen may still come."""
-        keys = {column.name: column.name for column in self.file.feed.columns}
+        keys = {column.name: column.name for column in self.file.feed.loaded_columns}
         for name, position in self.columns.positions.items():
             keys[name] = self.scan.names[position]
         return keys
@@ -444,7 +444,9 @@ def _texts(feed: Feed, first: Prepared) -> list[str]:
     for column in feed.columns:
         position = first.columns.positions.get(column.name)
         name = quoted(column.name)
-        if first.file.format is Format.JSONL:
+        if column.name in feed.purposeless:
+            texts.append(f"null::varchar as {name}")
+        elif first.file.format is Format.JSONL:
             texts.append(f"nullif({quoted(first.json_keys[column.name])}, '') as {name}")
         elif position is None:
             texts.append(f"null::varchar as {name}")

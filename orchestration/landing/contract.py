@@ -96,6 +96,13 @@ critical rule of the gates are set aside while they are no larger share of a loa
 hundred), and the run goes on without them. With 0 the first one stops it. `warehouse quarantine
 list` shows what is set aside.
 
+## Personal data
+
+`class` says how closely a value points at a person, `purpose` what it is kept for; both are
+explained in [governance.md](governance.md). A column without a purpose is not loaded, as if the
+file did not have it: it is empty in raw, and what landed before the purpose went is emptied by the
+next run. A rejected line is shown whole, for whoever repairs it (`WAREHOUSE_KEEP_REJECTS_DAYS`).
+
 ## Types
 
 | type | a value is |
@@ -120,8 +127,8 @@ def _feed_lines(feeds: Sequence[Feed]) -> Iterable[str]:
             if feed.cursor
             else "Of two versions the one loaded later is newer."
         )
-        yield f"Key: {keys}. {newest} Raw table: `raw.{feed.table}`.\n\n"
-        yield "| column | type | personal data | meaning |\n|---|---|---|---|\n"
+        yield f"Key: {keys}. {newest} Raw table: `raw.{feed.table}`. Owner: {feed.owner}.\n\n"
+        yield "| column | type | class | purpose | meaning |\n|---|---|---|---|---|\n"
         for column in feed.columns:
             yield _column_line(feed, column)
 
@@ -129,7 +136,8 @@ def _feed_lines(feeds: Sequence[Feed]) -> Iterable[str]:
 def _column_line(feed: Feed, column: Column) -> str:
     key = f" {_KEY_NOTE}." if column.name in feed.key else ""
     description = column.description.replace("|", "\\|")
-    return f"| `{column.name}` | {column.type} | {column.pii} | {description}{key} |\n"
+    purposes = ", ".join(column.purposes) or "none: not loaded"
+    return f"| `{column.name}` | {column.type} | {column.pii} | {purposes} | {description}{key} |\n"
 
 
 def main() -> None:

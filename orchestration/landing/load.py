@@ -620,7 +620,7 @@ def _spool_folder(connection: duckdb.DuckDBPyConnection) -> Iterator[Path]:
 def _columns(file: LandedFile, found: Scan) -> Columns:
     if file.format is Format.JSONL and not found.names:
         # No line that is an object was seen: every line will be rejected, or there is none.
-        return Columns({}, tuple(column.name for column in file.feed.columns), ())
+        return Columns({}, tuple(column.name for column in file.feed.loaded_columns), ())
     try:
         return match_columns(file.feed, found.names, file.format, found.later_header)
     except RefusedError as error:

@@ -261,7 +261,8 @@ class Manifest:
             names = columns or Columns({}, (), ())
             extra = [name for name in names.extra if name not in drift.accepted]
             lists["extra_columns"].append(", ".join(extra) or None)
-            lists["accepted_columns"].append(", ".join(drift.accepted) or None)
+            unread = (*drift.accepted, *names.purposeless)
+            lists["accepted_columns"].append(", ".join(unread) or None)
             lists["missing_columns"].append(", ".join(names.missing) or None)
             lists["read_columns"].append(", ".join(names.positions) or None)
             lists["drift"].append(" ".join(drift.told) or None)
@@ -322,7 +323,7 @@ class Manifest:
             return bool(row["contract"] != contract)
         unread = [*(row["extra_columns"] or "").split(", ")]
         unread += (row["accepted_columns"] or "").split(", ")
-        names = {column.name for column in file.feed.columns}
+        names = {column.name for column in file.feed.loaded_columns}
         if not names.isdisjoint(name.lower() for name in unread):
             # A second spelling of a key of JSON lines is extra too, and stays so.
             read = set((row["read_columns"] or "").split(", "))
@@ -335,7 +336,7 @@ class Manifest:
 
     def _contract(self, feed: Feed) -> str:
         """Return digests of a feed's contract and of its policy."""
-        contract = repr((feed.key, [(column.name, column.type) for column in feed.columns]))
+        contract = repr((feed.key, [(column.name, column.type) for column in feed.loaded_columns]))
         policy = repr(self._policies[feed.name])
         return " ".join(
             hashlib.sha256(text.encode()).hexdigest()[:16] for text in (contract, policy)

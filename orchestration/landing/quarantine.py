@@ -234,7 +234,10 @@ def row_hash_sql(feed: Feed) -> str:
 
 def _readmit(connection: duckdb.DuckDBPyConnection, feed: Feed, entry: str) -> None:
     names = [quoted(column.name) for column in feed.columns]
-    values = ", ".join(f"row_values ->> {literal(column.name)}" for column in feed.columns)
+    values = ", ".join(
+        f"row_values ->> {literal(column.name)}" if column.purposes else "null"
+        for column in feed.columns
+    )
     connection.execute(
         f"insert into raw.{quoted(feed.table)}"
         f" ({', '.join(names)}, _load_id, _loaded_at, _source_file, _row_hash)"
@@ -253,6 +256,7 @@ def _repair(
 ) -> None:
     feed = _feed(str(row["feed"]))
     values = json.loads(str(row["row_values"])) | dict(correction.changes)
+    values |= dict.fromkeys(feed.purposeless)
     names = [column.name for column in feed.columns]
     texts = ", ".join(
         f"{literal(values[name]) if values[name] is not None else 'null::varchar'}"

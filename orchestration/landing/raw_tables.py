@@ -7,14 +7,15 @@ import duckdb
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.landing.quarantine import create_quarantine
 from orchestration.operations.migrations import migrate
-from orchestration.sql import quoted, transaction
+from orchestration.sql import literal, quoted, transaction
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed] = FEEDS) -> None:
     """Create schema `raw` with the table of every feed, the manifest, rejects and quarantine.
 
     Safe to repeat. What an older version of the code has stored is brought up to this one first,
-    and a column that the contract gained is added to a table that exists.
+    a column that the contract gained is added to a table that exists, and one that has lost its
+    purpose is emptied.
     """
     migrate(connection)
     with transaction(connection):
@@ -42,6 +43,26 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Fee
         connection.execute(_CREATE_FILES)
         connection.execute(_CREATE_REJECTS)
         create_quarantine(connection)
+        for feed in feeds:
+            for name in sorted(feed.purposeless):
+                _forget_values(connection, feed, name)
+
+
+def _forget_values(connection: duckdb.DuckDBPyConnection, feed: Feed, name: str) -> None:
+    """Empty a column, here and in the quarantine.
+
+    The hashes of rows stay, so a row that has landed is not landed again when the column gets a
+    purpose once more: values that were forgotten come back with a new working database only.
+    """
+    column = quoted(name)
+    connection.execute(
+        f"update raw.{quoted(feed.table)} set {column} = null where {column} is not null"
+    )
+    connection.execute(
+        "update raw.quarantine"
+        f" set row_values = json_merge_patch(row_values, json_object({literal(name)}, null))"
+        f" where feed = {literal(feed.name)} and (row_values ->> {literal(name)}) is not null"
+    )
 
 
 _CREATE_FILES = """

@@ -121,12 +121,14 @@ class Columns:
     """How the columns of a file meet those of its feed.
 
     positions: contract column → position in `Scan.names`. missing: contract columns that the file
-    lacks. extra: names in the file that the contract does not know.
+    lacks. extra: names in the file that the contract does not know. purposeless: names in the file
+    that the contract knows and has no purpose for: not read, and no drift either.
     """
 
     positions: dict[str, int]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
+    purposeless: tuple[str, ...] = ()
 
 
 def match_columns(
@@ -139,9 +141,10 @@ def match_columns(
     Raises RefusedError when a name occurs twice or a key column is missing. JSON keys that differ
     only in case are no error: the first spelling seen is read, the others count as extra.
     """
-    contract = [column.name for column in feed.columns]
+    contract = [column.name for column in feed.loaded_columns]
     positions: dict[str, int] = {}
     extra: list[str] = []
+    purposeless: list[str] = []
     seen: set[str] = set()
     for position, name in enumerate(names):
         normal = name.strip().lower()
@@ -153,6 +156,8 @@ def match_columns(
         seen.add(normal)
         if normal in contract and not is_repeated:
             positions[normal] = position
+        elif normal in feed.purposeless:
+            purposeless.append(name.strip())
         else:
             extra.append(name.strip() or f"(column {position + 1} has no name)")
     if lacking := [key for key in feed.key if key not in positions]:
@@ -168,7 +173,7 @@ def match_columns(
             f" {', '.join(feed.key)} (see docs/sources.md){hint}"
         )
     missing = tuple(name for name in contract if name not in positions)
-    return Columns(positions, missing, tuple(extra))
+    return Columns(positions, missing, tuple(extra), tuple(purposeless))
 
 
 def scan(file: LandedFile) -> Scan:
@@ -696,8 +701,8 @@ class _KeySample:
 
 
 def contract_names(feed: Feed) -> set[str]:
-    """Return the names of a feed's columns."""
-    return {column.name for column in feed.columns}
+    """Return the names of the columns that are read from a feed's files."""
+    return {column.name for column in feed.loaded_columns}
 
 
 def _printable(name: str) -> str:

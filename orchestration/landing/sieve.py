@@ -265,7 +265,7 @@ class _LineJudge:
         self._header = [name.lower() for name in found.names]
         mark = re.escape(self._mark)
         self._nothing = re.compile(b"(?:^|" + mark + b") *(NULL|\\\\N) *(?=" + mark + b"|[\r\n]|$)")
-        by_name = {column.name: column.type for column in feed.columns}
+        by_name = {column.name: column.type for column in feed.loaded_columns}
         self._types = [by_name.get(name, ColumnType.TEXT) for name in self._header]
         self._typed_positions = [
             position for position, type_ in enumerate(self._types) if type_ in _WITH_DIGITS
@@ -439,7 +439,7 @@ def check_no_other_header(feed: Feed, found: Scan, line_number: int, text: str) 
     texts = [value.decode().strip() for value in record.fields(found.delimiter)] if record else []
     header = [name.lower() for name in found.names]
     if len(texts) == len(header):
-        by_name = {column.name: column.type for column in feed.columns}
+        by_name = {column.name: column.type for column in feed.loaded_columns}
         types = [by_name.get(name, ColumnType.TEXT) for name in header]
         if [value.lower() for value in texts] != header and _is_other_header(texts, header, types):
             _refuse_other_header(line_number, texts)

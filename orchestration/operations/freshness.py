@@ -50,7 +50,7 @@ def _newest_record(
     connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: str, before: datetime | None
 ) -> datetime | None:
     """By the feed's cursor, or the first time of its contract; times to come are mistakes."""
-    times = [column.name for column in feed.columns if column.type is ColumnType.TIMESTAMP]
+    times = [column.name for column in feed.loaded_columns if column.type is ColumnType.TIMESTAMP]
     column = feed.cursor or next(iter(times), None)
     if column is None:
         return None

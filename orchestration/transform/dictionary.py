@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration.governance.models import Model, read_models
+from orchestration.governance.register import Register, read_register
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse
 
@@ -23,16 +25,19 @@ _INTRODUCTION = """\
 Every published table, column and metric. This page is generated from the boards in
 `dbt_project/models/marts/` (`make dictionary`); a test keeps it current. Times are UTC, amounts are
 decimal(18, 4), probabilities and ratios are between 0 and 1, and everything is as of one day.
+`class` says how closely a value points at a person; classes and purposes are explained in
+[governance.md](governance.md).
 
 """
 
 
-def dictionary_text(manifest: "Manifest") -> str:
+def dictionary_text(manifest: "Manifest", register: Register | None = None) -> str:
     """Return the dictionary as Markdown; in the order of rooms and boards."""
-    return _INTRODUCTION + "".join(_lines(manifest))
+    return _INTRODUCTION + "".join(_lines(manifest, register or read_register()))
 
 
-def _lines(manifest: "Manifest") -> Iterator[str]:
+def _lines(manifest: "Manifest", register: Register) -> Iterator[str]:
+    models = read_models(manifest)
     marts = [
         node
         for name, node in sorted(manifest.nodes.items())
@@ -45,22 +50,27 @@ def _lines(manifest: "Manifest") -> Iterator[str]:
         yield f"- **{room}**: {links}\n"
     yield "- [metrics](#metrics), [who reads what](#who-reads-what)\n"
     for node in marts:
-        yield from _table(node)
+        yield from _table(node, models[node.unique_id], register)
     yield from _metrics(manifest)
     yield from _exposures(manifest)
 
 
-def _table(node: Any) -> Iterator[str]:
+def _table(node: Any, model: Model, register: Register) -> Iterator[str]:
     meta: Mapping[str, Any] = node.config.meta
     grain = meta["grain"] if isinstance(meta["grain"], list) else [meta["grain"]]
     yield f"\n## {node.name}\n\n{_line(node.description)}\n\n"
-    yield f"One row per {', '.join(f'`{column}`' for column in grain)}. Owner: {meta['owner']}.\n\n"
-    yield "| column | type | personal data | meaning |\n|---|---|---|---|\n"
+    purposes = {column.name: column.purposes for column in model.columns}
+    differs = any(own != model.purposes for own in purposes.values())
+    yield f"One row per {', '.join(f'`{column}`' for column in grain)}. Owner: {meta['owner']}."
+    yield f" Purpose: {', '.join(model.purposes)}{', where no other is named' * differs}.\n\n"
+    yield f"| column | type | class |{' purpose |' * differs} meaning |\n"
+    yield f"|---|---|---|{'---|' * differs}---|\n"
     for column in node.columns.values():
-        pii = [tag.removeprefix("pii:") for tag in column.config.tags if tag.startswith("pii:")]
+        own = purposes[column.name]
+        other = ", ".join(own) if own != model.purposes else ""
         yield (
-            f"| `{column.name}` | {column.data_type} | {', '.join(pii)} |"
-            f" {_line(column.description)} |\n"
+            f"| `{column.name}` | {column.data_type} | {register.pii(model.name, column.name)} |"
+            f"{f' {other} |' * differs} {_line(column.description)} |\n"
         )
 
 

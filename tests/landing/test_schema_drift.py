@@ -19,11 +19,14 @@ from orchestration.landing.feed_policies import (
     FeedPolicyError,
     read_policies,
 )
-from orchestration.landing.feeds import Column, ColumnType
+from orchestration.landing.feeds import Column, ColumnType, Pii
 from orchestration.landing.schema_drift import similar_name
 from tests.landing.conftest import LOADED_AT, World
 
 CONTACTS = next(feed for feed in FEEDS if feed.name == "crm/contacts")
+SHOE_SIZE = Column(
+    "shoe_size", "", ColumnType.INTEGER, pii=Pii.INDIRECT, purposes=("customer_analytics",)
+)
 HEADER = "contact_id,first_name,email,birth_date\n"
 ROWS = "".join(
     f"C{i},{name},{name.lower()}.{i}@example.com,1990-01-{i + 10}\n"
@@ -227,9 +230,7 @@ def test_a_file_is_read_again_when_the_contract_gains_one_of_its_columns(world: 
         world.connection.execute("drop schema if exists raw cascade")
         before = landed(world, policy)
         assert (before.new_row_count, before.rejected_count) == (4, 1)
-        gained = dataclasses.replace(
-            CONTACTS, columns=(*CONTACTS.columns, Column("shoe_size", "", ColumnType.INTEGER))
-        )
+        gained = dataclasses.replace(CONTACTS, columns=(*CONTACTS.columns, SHOE_SIZE))
         report = landed(world, policy, [gained])
         assert (report.files_read, report.refused) == (2, ())
         assert world.rows("select contact_id, shoe_size from raw.crm__contacts order by 1") == [
@@ -248,9 +249,7 @@ def test_a_file_that_is_read_again_counts_as_landed_when_it_came(world: World) -
     world.land(loaded_at=LOADED_AT)
     world.put("crm/contacts/2.csv", HEADER + "C1,Anna,,\n")
     world.land(loaded_at=LOADED_AT + timedelta(days=1))
-    gained = dataclasses.replace(
-        CONTACTS, columns=(*CONTACTS.columns, Column("shoe_size", "", ColumnType.INTEGER))
-    )
+    gained = dataclasses.replace(CONTACTS, columns=(*CONTACTS.columns, SHOE_SIZE))
     assert landed(world, feeds=[gained]).files_read == 1
     newest = "select first_name from raw.crm__contacts order by _loaded_at desc limit 1"
     assert world.rows(newest) == [("Anna",)]
@@ -260,7 +259,7 @@ def test_rejected_lines_are_read_again_when_their_column_gets_another_type(world
     world.put("crm/contacts/1.csv", HEADER + "C1,Anna,,1990\nC2,Ben,,1990-01-01\n")
     assert landed(world).rejected_count == 1
     columns = tuple(
-        Column(column.name, "") if column.name == "birth_date" else column
+        dataclasses.replace(column, type=ColumnType.TEXT) if column.name == "birth_date" else column
         for column in CONTACTS.columns
     )
     report = landed(world, feeds=[dataclasses.replace(CONTACTS, columns=columns)])

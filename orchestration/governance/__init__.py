@@ -1,0 +1,1 @@
+"""What personal data is there, what it is for, and the page that says so."""
