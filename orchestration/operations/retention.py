@@ -48,6 +48,7 @@ RULES = (
         "while their file is in the landing, and {keep_rejects_days} days from when it was read",
         "WAREHOUSE_KEEP_REJECTS_DAYS",
     ),
+    Rule("tombstones and certificates of erasures", "erasures/", "for good", None),
     Rule("databases set aside", "*.duckdb.*, dagster.damaged", "the newest of each", None),
     Rule("dbt's log", "dbt/dbt.log", "10 MiB", None),
     Rule("temporary files of DuckDB", "*.duckdb.tmp", "none after a run", None),
