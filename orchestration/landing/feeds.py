@@ -317,6 +317,20 @@ FEEDS: tuple[Feed, ...] = (
         ),
     ),
     Feed(
+        "mailing",
+        "suppressions",
+        "People who must not be contacted, whatever they agreed to.",
+        key=("suppression_id",),
+        cursor=None,
+        columns=(
+            _id("suppression_id", "suppression"),
+            EMAIL,
+            PHONE,
+            _text("reason", "`hard_bounce`, `invalid_number`, `complaint` or `do_not_contact`."),
+            OCCURRED_AT,
+        ),
+    ),
+    Feed(
         "surveys",
         "responses",
         "Answers to surveys.",

@@ -166,6 +166,7 @@ def _question(rules: "Sequence[Rule]") -> str:
                 on
                     matched.customer_id = consents.customer_id
                     and rules.required_consent = consents.purpose
+                    and consents.is_current
         )
 
         select segment, count(*) as matches, count(*) filter (where is_member) as members
