@@ -106,8 +106,8 @@ def prepare_dagster(settings: Settings) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.transform.rule_files import SegmentRuleError  # noqa: PLC0415
     from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
-        SegmentRuleError,
         check_segment_rules,
     )
 

@@ -48,7 +48,8 @@ from orchestration.release import (
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
 from orchestration.transform.builds import drop_leftovers
-from orchestration.transform.segments import SegmentRuleError, check_segment_rules
+from orchestration.transform.rule_files import SegmentRuleError
+from orchestration.transform.segments import check_segment_rules
 
 
 def feed_key(feed: Feed) -> dg.AssetKey:

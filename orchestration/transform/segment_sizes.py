@@ -190,10 +190,8 @@ def add_segments(verbs: "Verbs") -> None:
 
 
 def _segments(settings: Settings, options: argparse.Namespace) -> int:
-    from orchestration.transform.segments import (  # noqa: PLC0415
-        SegmentRuleError,
-        check_segment_rules,
-    )
+    from orchestration.transform.rule_files import SegmentRuleError  # noqa: PLC0415
+    from orchestration.transform.segments import check_segment_rules  # noqa: PLC0415
 
     try:
         rules = check_segment_rules(options.rules)
