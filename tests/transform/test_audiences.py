@@ -107,7 +107,7 @@ def test_an_audience_that_cannot_be_used_is_named_with_line_column_and_remedy(
 
 def test_an_audience_that_is_declared_twice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "audiences.csv", GOOD, GOOD)
-    with pytest.raises(SegmentRuleError, match="line 3, .* line 2 has this name, too"):
+    with pytest.raises(SegmentRuleError, match=r"line 3, .* line 2 has this name, too"):
         check_audiences(SEGMENTS, DECLARED, path)
 
 
