@@ -1,5 +1,5 @@
 -- Grain: one row per statement of consent, its subject (e-mail, phone or record) and purpose.
--- Only what is plainly granted, dated and on an allowed basis is a grant; all else is a no, or void.
+-- Only a plain grant, dated and on an allowed basis, is a grant; all else is a no, or void.
 with consents as (
     select
         *,
@@ -109,36 +109,32 @@ unioned as (
 ),
 
 known as (
-    select * from unioned
-    where occurred_at is null or occurred_at < {{ as_of_end() }}
+    select
+        unioned.*,
+        purposes.purpose is not null as names_a_purpose
+    from unioned
+    left join purposes on unioned.purpose = purposes.purpose
+    where unioned.occurred_at is null or unioned.occurred_at < {{ as_of_end() }}
 ),
 
 of_purposes as (
     select
-        known.* exclude (purpose),
-        purposes.purpose,
-        case
-            when known.status = 'granted'
-                then case
-                    when known.occurred_at is null then 'void'
-                    when {{ is_listed('known.legal_basis', 'purposes.allowed_bases') }} then 'granted'
-                    else 'void'
-                end
-            when known.status = 'not asked' then 'silent'
-            else 'withdrawn'
-        end as standing
+        known.evidence_id,
+        known.source,
+        known.subject_type,
+        known.subject,
+        listed.purpose,
+        known.status,
+        known.legal_basis,
+        known.occurred_at,
+        known.occurred_at is not null
+        and {{ is_listed('known.legal_basis', 'listed.allowed_bases') }} as is_provable
     from known
-    inner join purposes
+    inner join purposes as listed
         on
-            known.purpose = purposes.purpose
-            or (
-                -- a no to nobody knows what is a no to everything
-                known.status is distinct from 'granted'
-                and (
-                    known.purpose is null
-                    or known.purpose not in (select purposes.purpose from purposes)
-                )
-            )
+            known.purpose = listed.purpose
+            -- a no to nobody knows what is a no to everything
+            or (not known.names_a_purpose and known.status is distinct from 'granted')
 )
 
 select
@@ -150,5 +146,10 @@ select
     status,
     legal_basis,
     occurred_at,
-    standing
+    case
+        when status = 'granted' and is_provable then 'granted'
+        when status = 'granted' then 'void'
+        when status = 'not asked' then 'silent'
+        else 'withdrawn'
+    end as standing
 from of_purposes

@@ -1,4 +1,4 @@
--- Grain: one row per reason not to contact somebody, its subject (e-mail, phone, record) and channel.
+-- Grain: one row per reason not to contact somebody, its subject and channel.
 -- A mailbox is dead when the last thing known of it is a bounce: nothing later was sent or read.
 with suppressions as (
     select
@@ -175,7 +175,8 @@ of_channels as (
         (unioned.occurred_at is null or unioned.occurred_at < {{ as_of_end() }})
         and (
             coalesce(reasons.suppresses, '') <> 'channel'
-            or channels.channel = case when unioned.subject_type = 'phone' then 'sms' else 'email' end
+            or channels.channel
+            = case when unioned.subject_type = 'phone' then 'sms' else 'email' end
         )
 )
 

@@ -1,5 +1,5 @@
 -- Grain: one row per subject, purpose and first day of a period in which its last word is the same.
--- A day ends with its last statement; of two at one instant the no counts; an undated no always does.
+-- The last statement of a day counts, of two at one instant the no; an undated no always does.
 with statements as (
     select * from {{ ref('int_consent_events_unioned') }}
     where standing <> 'void'

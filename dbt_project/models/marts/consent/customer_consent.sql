@@ -1,5 +1,5 @@
 -- Grain: one row per customer, purpose and period, half open: from valid_from until valid_until.
--- On every day the most restrictive address or record wins; a day without a row is unknown, not yes.
+-- On each day the most restrictive address or record wins; a day without a row is unknown.
 with consents as (
     select * from {{ ref('int_subject_consents_dated') }}
 ),

@@ -21,7 +21,7 @@ newest_per_instant as (
     select * from dated
     qualify row_number() over (
         partition by contact_id, updated_at
-        order by _loaded_at desc, _source_file desc, _row_hash
+        order by _loaded_at desc, _source_file desc, _row_hash asc
     ) = 1
 ),
 
