@@ -433,6 +433,22 @@ def _tables(span: _Span) -> Mapping[str, str]:
                 contact_id as row_id, {loaded}
             from people where has_contact and {newcomers}
         """,
+        "stg_crm__opt_ins": f"""
+            select
+                'crm:C' || person as source_record_id, 'C' || person || ':1' as opt_in_id,
+                'C' || person as contact_id, happens(person, 'opted', 0.6) as is_opted_in,
+                moment(first_second + 3600) as answered_at, opt_in_id as row_id, {loaded}
+            from people
+            where has_contact and happens(person, 'asked', 0.8) and {newcomers}
+        """,
+        "stg_mailing__suppressions": f"""
+            select
+                'x' || person as suppression_id, email, phone,
+                one_of(person, 'why', ['complaint', 'do_not_contact', 'hard_bounce']) as reason,
+                moment(first_second + 86400) as occurred_at, suppression_id as row_id, {loaded}
+            from people
+            where has_mailing and happens(person, 'suppressed', 0.02) and {newcomers}
+        """,
         "stg_shop__customers": f"""
             select
                 'shop:' || person as source_record_id, cast(person as varchar) as account_id,

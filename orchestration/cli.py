@@ -114,8 +114,8 @@ def prepare_dagster(settings: Settings) -> None:
 
 def run_warehouse(settings: Settings, rebuild: bool = False) -> int:
     """Run the whole job and tell what came of it; returns the exit code."""
+    from orchestration.transform.rule_files import SegmentRuleError  # noqa: PLC0415
     from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
-        SegmentRuleError,
         check_segment_rules,
     )
 

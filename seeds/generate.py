@@ -113,6 +113,7 @@ def _tell_everything(world: World, delivery: Delivery) -> None:
     support.tickets(world, bought, placed, delivery)
     subscribers = mailing.subscribers(world, people, delivery)
     left_at = mailing.deliveries(world, people, subscribers, delivery)
+    mailing.suppressions(world, delivery)
     mailing.consents(world, left_at, delivery)
     surveys.responses(world, people, bought, delivery)
 

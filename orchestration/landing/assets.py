@@ -54,7 +54,8 @@ from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
 from orchestration.sql import transaction
 from orchestration.transform.builds import drop_leftovers
-from orchestration.transform.segments import SegmentRuleError, check_segment_rules
+from orchestration.transform.rule_files import SegmentRuleError
+from orchestration.transform.segments import check_segment_rules
 
 
 def feed_key(feed: Feed) -> dg.AssetKey:

@@ -476,6 +476,26 @@ FEEDS: tuple[Feed, ...] = (
         ),
     ),
     Feed(
+        "mailing",
+        "suppressions",
+        "People who must not be contacted, whatever they agreed to.",
+        owner="marketing",
+        key=("suppression_id",),
+        cursor=None,
+        columns=(
+            _id("suppression_id", "suppression", "consent"),
+            EMAIL,
+            PHONE,
+            _text(
+                "reason",
+                "`hard_bounce`, `invalid_number`, `complaint` or `do_not_contact`.",
+                Pii.NONE,
+                "consent",
+            ),
+            _at("occurred_at", "When it happened", "consent"),
+        ),
+    ),
+    Feed(
         "surveys",
         "responses",
         "Answers to surveys.",

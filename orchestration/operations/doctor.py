@@ -48,7 +48,8 @@ from orchestration.release import (
     verify_release,
 )
 from orchestration.settings import PROJECT_ROOT, Settings
-from orchestration.transform.segments import SegmentRuleError, check_segment_rules
+from orchestration.transform.rule_files import SegmentRuleError
+from orchestration.transform.segments import check_segment_rules
 
 LOCK = PROJECT_ROOT / "requirements.lock"
 SUITES = PROJECT_ROOT / "expectations"

@@ -121,6 +121,7 @@ RULES: Mapping[str, FeedRule] = MappingProxyType(
         "mailing/subscribers": FeedRule({"subscriber_id": SUBSCRIBER, "email": EMAIL}),
         "mailing/deliveries": FeedRule({"subscriber_id": SUBSCRIBER}),
         "mailing/consents": FeedRule({"email": EMAIL, "phone": PHONE}),
+        "mailing/suppressions": FeedRule({"email": EMAIL, "phone": PHONE}),
         "surveys/responses": FeedRule(
             {"response_id": RESPONSE, "email": EMAIL, "phone": PHONE}, mentions=("comment",)
         ),

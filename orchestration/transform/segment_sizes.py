@@ -166,6 +166,7 @@ def _question(rules: "Sequence[Rule]") -> str:
                 on
                     matched.customer_id = consents.customer_id
                     and rules.required_consent = consents.purpose
+                    and consents.is_current
         )
 
         select segment, count(*) as matches, count(*) filter (where is_member) as members
@@ -189,10 +190,8 @@ def add_segments(verbs: "Verbs") -> None:
 
 
 def _segments(settings: Settings, options: argparse.Namespace) -> int:
-    from orchestration.transform.segments import (  # noqa: PLC0415
-        SegmentRuleError,
-        check_segment_rules,
-    )
+    from orchestration.transform.rule_files import SegmentRuleError  # noqa: PLC0415
+    from orchestration.transform.segments import check_segment_rules  # noqa: PLC0415
 
     try:
         rules = check_segment_rules(options.rules)

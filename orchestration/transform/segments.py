@@ -6,8 +6,6 @@ allowed: no query, no file, no setting, no clock can be named. Then it is bound 
 the documented columns, and tried on a few awkward rows, all in memory: no database is needed.
 """
 
-import csv
-import difflib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +18,16 @@ import yaml
 
 from orchestration.settings import PROJECT_ROOT
 from orchestration.sql import quoted
+from orchestration.transform.audiences import check_audiences
+from orchestration.transform.purposes import (
+    CONSENTS_FILE,
+    SERVED_FILE,
+    Purposes,
+    declared_purposes,
+)
+from orchestration.transform.rule_files import REFERENCE, SegmentRuleError, csv_rows, nearest
 
-REFERENCE = PROJECT_ROOT / "seeds" / "reference"
 RULES_FILE = REFERENCE / "segment_rules.csv"
-PURPOSES_FILE = REFERENCE / "consent_purposes.csv"
 BOARD = PROJECT_ROOT / "dbt_project" / "models" / "intermediate" / "_segments.yml"
 ATTRIBUTES = "int_customer_attributes_gathered"
 
@@ -39,7 +43,6 @@ COLUMNS = (
 )
 _MAY_BE_BLANK = frozenset({"priority", "required_consent"})
 
-_SHOWN = 5
 _LONGEST_PREDICATE = 10_000
 _SEVERAL = "it is more than one condition; write only what comes after WHERE."
 
@@ -107,17 +110,6 @@ _PROBES = {
 _NUMBERS = ("null", "0", "-7", "1000000000")
 
 
-class SegmentRuleError(ValueError):
-    """Rules cannot be used. problems: each a sentence with file, line, rule, column and remedy."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        shown = list(self.problems[:_SHOWN])
-        if len(self.problems) > _SHOWN:
-            shown.append(f"... and {len(self.problems) - _SHOWN} more.")
-        super().__init__("\n".join(shown))
-
-
 class PredicateError(ValueError):
     """A predicate cannot be used; half a sentence that says why and what to do."""
 
@@ -151,22 +143,25 @@ class Vocabulary:
 def check_segment_rules(path: Path | None = None) -> tuple[Rule, ...]:
     """Return the rules of a file, by default those of the seed, when a run can use all of them.
 
+    With the rules of the seed its audiences are proven, too: they are made of those.
     Raises SegmentRuleError naming every problem with file, line, rule and column.
     """
-    path = path or RULES_FILE
-    purposes = frozenset(row["purpose"] for _, row in _rows(PURPOSES_FILE, ("purpose",)))
-    return read_rules(path, documented_attributes(), purposes)
+    purposes = declared_purposes()
+    rules = read_rules(path or RULES_FILE, documented_attributes(), purposes)
+    if path is None:
+        check_audiences({rule.segment: rule.required_consent for rule in rules}, purposes)
+    return rules
 
 
-def read_rules(path: Path, vocabulary: Vocabulary, purposes: frozenset[str]) -> tuple[Rule, ...]:
-    """Return the rules of a file in their order. purposes: of consent.
+def read_rules(path: Path, vocabulary: Vocabulary, purposes: Purposes) -> tuple[Rule, ...]:
+    """Return the rules of a file in their order. purposes: what a rule may serve and ask for.
 
     Raises SegmentRuleError naming every problem.
     """
     problems: list[str] = []
     rules: list[Rule] = []
     with PredicateChecker(vocabulary) as checker:
-        for line, row in _rows(path, COLUMNS):
+        for line, row in csv_rows(path, COLUMNS):
             place = f"{path}, line {line}, segment {row['segment'] or '(without name)'!r}"
             found = list(_cell_problems(row, purposes))
             if row["predicate"]:
@@ -203,7 +198,7 @@ def documented_attributes(board: Path = BOARD) -> Vocabulary:
         meta = column.get("config", {}).get("meta", {})
         if "values_of" in meta:
             seed, _, of = meta["values_of"].partition(".")
-            read = {row[of] for _, row in _rows(REFERENCE / f"{seed}.csv", (of,))}
+            read = {row[of] for _, row in csv_rows(REFERENCE / f"{seed}.csv", (of,))}
             values[name] = frozenset(read | {meta.get("and_also", "")} - {""})
         for test in column.get("data_tests", []):
             if isinstance(test, dict) and "accepted_values" in test:
@@ -214,56 +209,6 @@ def documented_attributes(board: Path = BOARD) -> Vocabulary:
 # --- the file ------------------------------------------------------------------------------------
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines of a CSV with the number of the line in which each begins. Blank lines are skipped."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SegmentRuleError([f"{path} cannot be read: {error.strerror}."]) from error
-    except UnicodeDecodeError as error:
-        raise SegmentRuleError(
-            [f"{path} is not UTF-8 (byte {error.start}); save it so."]
-        ) from error
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    header: list[str] | None = None
-    line = 1
-    try:
-        for cells in reader:
-            begins, line = line, reader.line_num + 1
-            if not cells:
-                continue
-            if header is None:
-                header = _header(path, cells, needed)
-            elif len(cells) != len(header):
-                raise SegmentRuleError(
-                    [
-                        f"{path}, line {begins}: {len(cells)} cells under {len(header)} columns;"
-                        " a text with commas or line breaks needs double quotes around it."
-                    ]
-                )
-            else:
-                row = zip(header, (cell.strip() for cell in cells), strict=True)
-                yield begins, dict(row)
-    except csv.Error as error:
-        raise SegmentRuleError(
-            [f"{path}, line {line}: {error}; look for a double quote that is not closed."]
-        ) from error
-    if header is None:
-        raise SegmentRuleError([f"{path} is empty; its first line names {', '.join(needed)}."])
-
-
-def _header(path: Path, cells: list[str], needed: Sequence[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    for name in needed:
-        if name not in header:
-            hint = _nearest(name, header)
-            raise SegmentRuleError([f"{path}, line 1: there is no column {name!r}{hint}."])
-    repeated = {name for name in header if header.count(name) > 1}
-    if repeated:
-        raise SegmentRuleError([f"{path}, line 1: column {min(repeated)!r} is there twice."])
-    return header
-
-
 def _rule(line: int, row: Mapping[str, str]) -> Rule:
     texts: dict[str, Any] = {name: row[name] for name in COLUMNS}
     texts["priority"] = int(row["priority"]) if row["priority"] else None
@@ -271,7 +216,7 @@ def _rule(line: int, row: Mapping[str, str]) -> Rule:
     return Rule(line=line, **texts)
 
 
-def _cell_problems(row: Mapping[str, str], purposes: frozenset[str]) -> Iterator[str]:
+def _cell_problems(row: Mapping[str, str], purposes: Purposes) -> Iterator[str]:
     for name in COLUMNS:
         if not row[name] and name not in _MAY_BE_BLANK:
             yield f"column {name}: it is blank; every rule has one."
@@ -281,11 +226,22 @@ def _cell_problems(row: Mapping[str, str], purposes: frozenset[str]) -> Iterator
     priority = row["priority"]
     if priority and not (priority.isascii() and priority.isdigit() and 1 <= int(priority) <= 10**6):
         yield f"column priority: {priority!r} is no whole number from 1 to 1,000,000."
-    consent = row["required_consent"]
-    if consent and consent not in purposes:
+    consent, purpose = row["required_consent"], row["purpose"]
+    if consent and consent not in purposes.consents:
         yield (
             f"column required_consent: {consent!r} is no purpose of consent"
-            f"{_nearest(consent, purposes)}; {PURPOSES_FILE.name} lists them."
+            f"{nearest(consent, purposes.consents)}; {CONSENTS_FILE.name} lists them."
+        )
+    if purpose and purpose not in purposes.served:
+        yield (
+            f"column purpose: {purpose!r} is no purpose of segments"
+            f"{nearest(purpose, purposes.served)}; {SERVED_FILE.name} lists them."
+        )
+    needed = purposes.served.get(purpose)
+    if needed and consent != needed:
+        yield (
+            f"column required_consent: purpose {purpose!r} is served only with consent to"
+            f" {needed}, this says {consent or 'none'}; write {needed}, or another purpose."
         )
 
 
@@ -419,7 +375,7 @@ class PredicateChecker:
         if qualifiers:
             raise PredicateError(f"write {name} instead of {'.'.join(names)}.")
         if name.lower() not in self._vocabulary.columns:
-            hint = _nearest(name, self._vocabulary.columns) or "; texts stand in single quotes"
+            hint = nearest(name, self._vocabulary.columns) or "; texts stand in single quotes"
             raise PredicateError(
                 f"there is no column {name!r}{hint}. The columns are documented in {BOARD.name}."
             )
@@ -452,7 +408,7 @@ class PredicateChecker:
                 continue
             value = side["value"].get("value")
             if isinstance(value, str) and value not in known:
-                hint = _nearest(value, known) or f"; it has {', '.join(sorted(known))}"
+                hint = nearest(value, known) or f"; it has {', '.join(sorted(known))}"
                 raise PredicateError(f"column {columns[0]} never has the value {value!r}{hint}.")
 
     def _bind(self, predicate: str) -> None:
@@ -488,9 +444,3 @@ def _columns_of(tree: Any) -> Iterator[str]:
             yield tree["column_names"][-1]
         for child in tree.values():
             yield from _columns_of(child)
-
-
-def _nearest(name: str, known: Any) -> str:
-    by_lower = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[found[0]]!r}" if found else ""

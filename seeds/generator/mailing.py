@@ -1,4 +1,4 @@
-"""mailing/subscribers, mailing/deliveries, mailing/consents: newsletters and permissions."""
+"""mailing/subscribers, deliveries, consents, suppressions: newsletters and permissions."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,8 @@ BOUNCING_RATE = 0.025  # dead mailboxes
 FULL_MAILBOX_RATE = 0.004  # of single mails
 PURPOSES = ("email_marketing", "sms_marketing", "profiling", "sharing")
 ASKED_SHARES = (0.92, 0.3, 0.35, 0.15)  # of the signers, for each purpose
+SUPPRESSED_SHARE = 0.04  # of the signers
+SUPPRESSION_REASONS = ("complaint", "do_not_contact", "hard_bounce", "invalid_number")
 EVENT_TYPES = ("sent", "open", "click", "bounce", "unsubscribe")
 SENT, OPEN, CLICK, BOUNCE, UNSUBSCRIBE = range(5)
 
@@ -111,6 +113,37 @@ def _campaign_names(world: World, count: int) -> list[str]:
     moments = world.start + np.arange(count) * world.mail_every_days * DAY
     months = moments.astype("datetime64[s]").astype("datetime64[M]").astype(str).tolist()
     return [f"{month}-{themes[i % len(themes)]}-{i}" for i, month in enumerate(months)]
+
+
+def suppressions(world: World, delivery: Delivery) -> None:
+    """Write mailing/suppressions from the cards of subscribers and CRM contacts."""
+    rng = world.rng("mailing/suppressions")
+    world.make("signers", _SIGNERS)
+    signed = np.asarray(
+        world.database.execute("select happened from signers order by signer").fetchnumpy()[
+            "happened"
+        ],
+        np.int64,
+    )
+    at = _later(rng, world, signed, rng.random(len(signed)) < SUPPRESSED_SHARE)
+    signer = np.flatnonzero(at < world.end)
+    signer = signer[np.lexsort((signer, at[signer]))]
+    count = len(signer)
+    world.show(
+        "suppression_rows",
+        {
+            "_row": np.arange(count),
+            "signer": signer,
+            "reason": words(list(SUPPRESSION_REASONS), pick(rng, [0.4, 0.35, 0.15, 0.1], count)),
+            "happened": at[signer],
+            "late_die": roll(rng, count),
+            "_blank": blanks(rng, count, 5),
+        },
+    )
+    world.make("suppression_steps", _SUPPRESSIONS)
+    world.hide("suppression_rows")
+    delivery.deliver(world, "mailing/suppressions", "select * from suppression_steps")
+    world.drop("suppression_steps", "signers")
 
 
 def consents(world: World, left_at: Ints, delivery: Delivery) -> None:
@@ -265,5 +298,19 @@ _CONSENTS = """
         _row, arrival(consent_steps.happened, late_die) as _from, never() as _until, _blank
     from consent_steps
     inner join signers using (signer)
+    order by _row
+"""
+
+_SUPPRESSIONS = """
+    select
+        'x' || (7001 + _row) as suppression_id,
+        if(reason = 'invalid_number', null, email) as email,
+        if(reason = 'hard_bounce', null, phone) as phone,
+        reason,
+        iso_utc(suppression_rows.happened) as occurred_at,
+        _row, arrival(suppression_rows.happened, late_die) as _from, never() as _until, _blank
+    from suppression_rows
+    inner join signers using (signer)
+    where reason <> 'invalid_number' or phone is not null
     order by _row
 """

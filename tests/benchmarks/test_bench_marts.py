@@ -20,9 +20,11 @@ from orchestration.transform.dbt import build, parse
 WORLD = World(customers=3000, orders=30_000, events=60_000, as_of=date(2026, 6, 30))
 KEYS = {
     "stg_crm__contacts": "contact_id",
+    "stg_crm__opt_ins": "opt_in_id",
     "stg_mailing__consents": "consent_id",
     "stg_mailing__deliveries": "delivery_id",
     "stg_mailing__subscribers": "subscriber_id",
+    "stg_mailing__suppressions": "suppression_id",
     "stg_pos__members": "member_id",
     "stg_pos__receipts": "receipt_id",
     "stg_shop__customers": "account_id",

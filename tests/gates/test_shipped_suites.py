@@ -340,8 +340,40 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
             "Every customer is segmented, and nobody else.",
         ),
         (
-            "update release_candidate.marts.customer_consent set consent_status = 'maybe'",
+            "update release_candidate.marts.customer_consent set consent_status = 'maybe'"
+            " where not is_granted",
             "marts.customer_consent.consent_status: 1 row against",
+        ),
+        (
+            "update release_candidate.marts.customer_consent set valid_until = '2026-03-01'",
+            "exactly that of the as-of day is the current one.",
+        ),
+        (
+            "insert into release_candidate.marts.customer_consent by name"
+            " select * replace (date '2024-01-01' as valid_from)"
+            " from release_candidate.marts.customer_consent where is_granted",
+            "has two states of email_marketing on 20",
+        ),
+        (
+            "insert into release_candidate.marts.customer_suppressions values"
+            " ('cus_ghost', 'letter', 'complaint', 'mailing', '2026-03-02', 'e', '2026-03-01')",
+            "marts.customer_suppressions.channel: 1 row against",
+        ),
+        ("select 1", "A suppression belongs to a customer that is published."),
+        ("select 1", "marts.customer_suppressions.suppressed_at: 1 row against"),
+        (
+            "insert into release_candidate.marts.audience_members values"
+            " ('Newsletter', 'cus_ghost', 'x@x.test', '2026-02-28')",
+            "cus_ghost in Newsletter. Do not export this run",
+        ),
+        ("select 1", "An audience holds the customer's own address of its channel."),
+        ("select 1", "An audience is a part of its segment."),
+        ("select 1", "2026-02-28 instead of 2026-03-01"),
+        ("select 1", "Newsletter: 1 told, 2 in it"),
+        (
+            "update release_candidate.marts.audience_sizes set purpose = 'sharing'"
+            " where audience = 'Welcome Mail'",
+            "Every audience is published with the purpose that it was declared with.",
         ),
         (
             "update release_candidate.marts.customer_sources set customer_id = 'cus_ghost'"

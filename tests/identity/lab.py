@@ -42,6 +42,7 @@ INPUTS = (
     "int_visitors_linked",
     "int_emails_verified",
     "int_consent_events_unioned",
+    "int_suppression_events_unioned",
 )
 # Full of what the last increment looked at, so nothing that lasts.
 PASSING = re.compile(r"_(changed|touched|rescored|retired|contested)$")

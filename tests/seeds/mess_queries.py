@@ -269,6 +269,10 @@ MESS: dict[str, tuple[int, str]] = {
         "select count(*) from mailing__deliveries where event_type = 'unsubscribe'",
     ),
     "bounces": (30, "select count(*) from mailing__deliveries where event_type = 'bounce'"),
+    "people who must not be contacted": (
+        20,
+        "select count(*) from mailing__suppressions where reason <> 'hard_bounce'",
+    ),
     "consent withdrawn": (
         200,
         "select count(*) from mailing__consents where status = 'withdrawn'",

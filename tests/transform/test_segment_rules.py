@@ -10,18 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.transform import segments
+from orchestration.transform.purposes import Purposes
+from orchestration.transform.rule_files import SegmentRuleError
 from orchestration.transform.segments import (
     COLUMNS,
     PredicateChecker,
     PredicateError,
-    SegmentRuleError,
     Vocabulary,
     check_segment_rules,
     documented_attributes,
     read_rules,
 )
 
-PURPOSES = frozenset({"email_marketing", "sms_marketing"})
+PURPOSES = Purposes(
+    {"email_marketing": ("email",), "sms_marketing": ("sms",)},
+    {"analysis": None, "newsletter": "email_marketing"},
+)
 GOOD = {
     "segment": "Young",
     "segment_group": "age",
@@ -168,6 +172,19 @@ def test_whatever_reads_more_than_the_columns_is_refused_with_its_reason(
         (
             {"required_consent": "email_marketng"},
             "'email_marketng' is no purpose of consent; did you mean 'email_marketing'",
+        ),
+        (
+            {"purpose": "newsleter"},
+            "column purpose: 'newsleter' is no purpose of segments; did you mean 'newsletter'",
+        ),
+        (
+            {"purpose": "newsletter"},
+            "column required_consent: purpose 'newsletter' is served only with consent to"
+            " email_marketing, this says none; write email_marketing, or another purpose.",
+        ),
+        (
+            {"purpose": "newsletter", "required_consent": "sms_marketing"},
+            "with consent to email_marketing, this says sms_marketing",
         ),
         ({"predicate": "age < 30"}, "line 2, segment 'Young', predicate: there is no column 'age'"),
         ({"shoe_size": "42"}, "column shoe_size: unknown"),

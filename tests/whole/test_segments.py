@@ -6,8 +6,9 @@ import pytest
 
 from orchestration.landing import assets
 from orchestration.transform import segments
+from orchestration.transform.rule_files import SegmentRuleError
 from orchestration.transform.segment_sizes import segment_sizes
-from orchestration.transform.segments import SegmentRuleError, check_segment_rules
+from orchestration.transform.segments import check_segment_rules
 from tests.conftest import Installation
 
 HEADER = "segment,segment_group,priority,predicate,purpose,required_consent,owner,description\n"
@@ -97,8 +98,8 @@ def test_sizes_beforehand_are_those_of_the_run_and_stays_go_from_release_to_rele
     rules.write_text(
         HEADER
         + "New,lifecycle,,purchase_count > 5,analysis,,marketing,Many.\n"
-        + "First,g,1,has_email,mail,email_marketing,marketing,First.\n"
-        + "Second,g,2,has_email,mail,,marketing,Second.\n"
+        + "First,g,1,has_email,newsletter,email_marketing,marketing,First.\n"
+        + "Second,g,2,has_email,analysis,,marketing,Second.\n"
     )
     listed = installation.warehouse("segments", "--rules", str(rules)).output
     rows = {" ".join(line.split()) for line in listed.splitlines()}

@@ -19,6 +19,7 @@ consents as (
         purpose,
         is_granted
     from {{ ref('customer_consent') }}
+    where is_current
 ),
 
 ruled as (

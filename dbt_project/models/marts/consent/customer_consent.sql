@@ -1,92 +1,101 @@
--- Grain: one row per customer and purpose that anybody stated something about.
--- The most restrictive wins: one address that said no makes it no. No row is unknown, not yes.
-with events as (
-    select * from {{ ref('int_consent_events_unioned') }}
+-- Grain: one row per customer, purpose and period, half open: from valid_from until valid_until.
+-- On each day the most restrictive address or record wins; a day without a row is unknown.
+with consents as (
+    select * from {{ ref('int_subject_consents_dated') }}
 ),
 
-records as (
+subjects as (
+    select * from {{ ref('int_customer_subjects_listed') }}
+),
+
+told as (
     select
-        record_key,
-        source_record_id,
-        email,
-        phone
-    from {{ ref('int_records_normalised') }}
+        subjects.customer_id,
+        consents.*
+    from consents
+    inner join subjects
+        on
+            consents.subject_type = subjects.subject_type
+            and consents.subject = subjects.subject
 ),
 
-sources as (
+days as (
     select
-        record_key,
-        customer_id
-    from {{ ref('int_customer_sources_resolved') }}
-    where record_key is not null
-),
-
-latest_per_subject as (
-    select * from events
-    qualify row_number() over (
-        partition by subject_type, subject, purpose
-        -- undated statements are the oldest; of two at one instant the withdrawal counts
-        order by occurred_at desc nulls last, status desc, evidence_id desc
-    ) = 1
-),
-
-subjects_of_customers as (
-    select
-        sources.customer_id,
-        'email' as subject_type,
-        records.email as subject
-    from records
-    inner join sources on records.record_key = sources.record_key
-    where records.email is not null
+        customer_id,
+        purpose,
+        valid_from as day
+    from told
 
     union
 
     select
-        sources.customer_id,
-        'phone' as subject_type,
-        records.phone as subject
-    from records
-    inner join sources on records.record_key = sources.record_key
-    where records.phone is not null
-
-    union
-
-    select
-        sources.customer_id,
-        'record' as subject_type,
-        records.source_record_id as subject
-    from records
-    inner join sources on records.record_key = sources.record_key
-    where records.source_record_id like 'crm:%'
+        customer_id,
+        purpose,
+        valid_until as day
+    from told
+    where valid_until is not null
 ),
 
 strictest as (
     select
-        subjects_of_customers.customer_id,
-        latest_per_subject.*
-    from latest_per_subject
-    inner join subjects_of_customers
+        days.customer_id,
+        days.purpose,
+        days.day,
+        told.is_granted,
+        told.source,
+        told.legal_basis,
+        told.occurred_at,
+        told.evidence_id
+    from days
+    left join told
         on
-            latest_per_subject.subject_type = subjects_of_customers.subject_type
-            and latest_per_subject.subject = subjects_of_customers.subject
+            days.customer_id = told.customer_id
+            and days.purpose = told.purpose
+            and days.day >= told.valid_from
+            and (told.valid_until is null or days.day < told.valid_until)
     qualify row_number() over (
-        partition by subjects_of_customers.customer_id, latest_per_subject.purpose
-        -- anything but a plain "granted" is a no
+        partition by days.customer_id, days.purpose, days.day
         order by
-            case when latest_per_subject.status = 'granted' then 1 else 0 end asc,
-            latest_per_subject.occurred_at desc nulls last,
-            latest_per_subject.evidence_id asc,
-            latest_per_subject.subject_type asc
+            told.is_granted asc nulls last,
+            told.occurred_at desc nulls last,
+            told.evidence_id asc nulls last,
+            told.subject_type asc nulls last,
+            told.subject asc nulls last
     ) = 1
+),
+
+changed as (
+    select * from strictest
+    qualify
+        evidence_id is distinct from lag(evidence_id) over (
+            partition by customer_id, purpose
+            order by day
+        )
+),
+
+periods as (
+    select
+        *,
+        lead(day) over (
+            partition by customer_id, purpose
+            order by day
+        ) as next_day
+    from changed
 )
 
 select
     customer_id,
     purpose,
-    case when status = 'granted' then 'granted' else 'withdrawn' end as consent_status,
-    coalesce(status = 'granted', false) as is_granted,
+    day as valid_from,
+    next_day as valid_until,
+    next_day is null as is_current,
+    case when is_granted then 'granted' else 'withdrawn' end as consent_status,
+    is_granted,
     legal_basis,
+    source,
     occurred_at as decided_at,
     evidence_id,
     {{ as_of_date() }} as as_of_date
-from strictest
+from periods
+-- nobody said anything that still counts
+where evidence_id is not null

@@ -21,6 +21,16 @@ consents as (
         coalesce(bool_or(is_granted and purpose = 'email_marketing'), false) as allows_email,
         coalesce(bool_or(is_granted and purpose = 'sms_marketing'), false) as allows_sms
     from {{ ref('customer_consent') }}
+    where is_current
+    group by customer_id
+),
+
+suppressions as (
+    select
+        customer_id,
+        bool_or(channel = 'email') as forbids_email,
+        bool_or(channel = 'sms') as forbids_sms
+    from {{ ref('customer_suppressions') }}
     group by customer_id
 ),
 
@@ -81,10 +91,12 @@ select
     consents.sms_marketing_consent,
     consents.profiling_consent,
     consents.sharing_consent,
-    golden_records.email is not null and coalesce(consents.allows_email, false)
-        as is_contactable_by_email,
-    golden_records.phone is not null and coalesce(consents.allows_sms, false)
-        as is_contactable_by_sms,
+    golden_records.email is not null
+    and coalesce(consents.allows_email, false)
+    and not coalesce(suppressions.forbids_email, false) as is_contactable_by_email,
+    golden_records.phone is not null
+    and coalesce(consents.allows_sms, false)
+    and not coalesce(suppressions.forbids_sms, false) as is_contactable_by_sms,
     coalesce(purchases.purchase_count, 0) as purchase_count,
     coalesce(purchases.shop_purchase_count, 0) as shop_purchase_count,
     coalesce(purchases.pos_purchase_count, 0) as pos_purchase_count,
@@ -100,3 +112,4 @@ from presence
 inner join golden_records on presence.customer_id = golden_records.customer_id
 left join purchases on presence.customer_id = purchases.customer_id
 left join consents on presence.customer_id = consents.customer_id
+left join suppressions on presence.customer_id = suppressions.customer_id
