@@ -4,12 +4,14 @@ A search of the bytes alone would be blind: DuckDB, Parquet and gzip compress. S
 also read as what it is, cell by cell. A text counts when no letter or digit stands beside it, in
 any case of letters: `ann@x.test` is not in `joann@x.test`.
 
-In the bytes of a database other cells stand right beside it. There a long text counts whatever its
-neighbours are, unless a cell that is alive explains it: so what is left in freed blocks is found.
+In the bytes of a database other cells stand right beside it: "dorpsplein 3", "1 windsor close".
+There only addresses and hashes count, whatever their neighbours are, unless a cell that is alive
+explains them. A DuckDB file without freed blocks and deleted rows holds nothing but its cells.
 """
 
 import gzip
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -25,8 +27,8 @@ import pyarrow as pa
 from orchestration.sql import literal, quoted
 
 _CHUNK = 16 << 20
-# Nothing as long comes about by two cells that happen to stand side by side.
-_LONG = 16
+# A text that two cells, which happen to stand side by side, hardly make: an address, a hash.
+_DISTINCT = re.compile(rb"[^@]+@[^@]+|[0-9a-f]{32,}")
 _ROWS = 500_000
 
 
@@ -107,13 +109,14 @@ class Scanner:
             self._duckdb(path, name, findings, explained)
         else:
             self._sqlite(path, name, findings, explained)
-        left = {
-            needle
-            for needle, _ in self._in_file(path)
-            if len(self.needles[needle]) >= _LONG and needle not in explained
-        }
-        if left:
-            findings.places.append(f"{name}: freed blocks")
+        if is_sqlite or _has_deleted(path):
+            left = {
+                needle
+                for needle, _ in self._in_file(path)
+                if needle not in explained and _DISTINCT.fullmatch(self.needles[needle])
+            }
+            if left:
+                findings.places.append(f"{name}: freed blocks")
 
     def _in_file(self, path: Path) -> Iterator[tuple[int, bool]]:
         """Yield which texts stand in the bytes of a file, and whether alone; gzip is unpacked."""
@@ -241,6 +244,29 @@ class Scanner:
                 parts += [content[at:begin], mask]
                 at = end
         return b"".join([*parts, content[at:]])
+
+
+def _has_deleted(path: Path) -> bool:
+    """Whether a DuckDB file holds what is no cell any more: freed blocks, deleted rows."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(path)} as scanned (read_only)")
+        for database, _, _, _, _, free_blocks, *_ in connection.execute(
+            "call pragma_database_size()"
+        ).fetchall():
+            if database == "scanned" and free_blocks:
+                return True
+        for schema, table in connection.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = 'scanned'"
+        ).fetchall():
+            source = f"scanned.{quoted(schema)}.{quoted(table)}"
+            ((stored, alive),) = connection.execute(
+                f"select (select max(stored) from (select sum(count) as stored"
+                f" from pragma_storage_info({literal(source)}) group by column_id, column_path)),"
+                f" (select count(*) from {source})"
+            ).fetchall()
+            if (stored or 0) > alive:
+                return True
+    return False
 
 
 def sqlite_tables(connection: sqlite3.Connection) -> list[str]:

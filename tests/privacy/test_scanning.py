@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.privacy.databases import rewrite_file
-from orchestration.privacy.scanning import Scanner
+from orchestration.privacy.scanning import Scanner, _has_deleted
 
 NEEDLE = "ann.b@x-mail.test"
 
@@ -126,6 +126,29 @@ def test_what_a_database_deleted_is_found_until_its_file_is_written_anew(tmp_pat
     assert places(tmp_path) == []
     with duckdb.connect(str(path)) as connection:
         assert connection.execute("select count(a) from v").fetchall() == [(300000,)]
+
+
+def test_a_row_that_was_deleted_among_others_counts_as_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "d.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select range as n from range(300000)")
+    assert not _has_deleted(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from t where n = 77")
+    assert _has_deleted(path)
+    rewrite_file(path)
+    assert not _has_deleted(path)
+
+
+def test_two_cells_side_by_side_are_no_street(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute("set force_compression = 'uncompressed'")
+        connection.execute(
+            "create table t as select unnest(['dorpsplein 3', '1 windsor close', 'x']) as a"
+        )
+        connection.execute("checkpoint")
+        connection.execute("delete from t where a = 'x'")
+    assert places(tmp_path, "31 windsor close") == []
 
 
 _WORD = st.text(alphabet="ab@. 1", max_size=8)
