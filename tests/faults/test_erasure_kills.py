@@ -71,8 +71,8 @@ def test_an_erasure_killed_ten_times_is_resumed_to_the_same_end(
     lab = two_days.copied_to(folder / "killed-erasure")
     (lab.home / "erasure.key").write_text("0f" * 32 + "\n", encoding="ascii")
     dice = random.Random(20261127)
-    moments = [seconds * (number + dice.random()) / KILLS for number in range(KILLS)]
-    dice.shuffle(moments)
+    # Later and later: an attempt that ends leaves nothing to kill, and what was done is not redone.
+    moments = [0.85 * seconds * (number + dice.random()) / KILLS for number in range(KILLS)]
     killed = 0
     arguments: tuple[str, ...] = ("forget", customer, *BY)
     for moment in moments:
@@ -84,7 +84,7 @@ def test_an_erasure_killed_ten_times_is_resumed_to_the_same_end(
             arguments = ("forget", "--resume")
     child = lab.start(*arguments)
     assert child.wait() == 0, child.output
-    assert killed >= KILLS // 2
+    assert killed >= KILLS - 2
     assert pending(lab.settings) == []
     assert Scanner(people.needles, people.keys).folder(lab.home).places == []
     assert lab.left_behind() == []
