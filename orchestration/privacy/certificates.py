@@ -183,6 +183,22 @@ def certificates(settings: Settings) -> list[Certificate]:
     return found
 
 
+def hash_before(settings: Settings, plan: Plan) -> str | None:
+    """Hash of the last certificate of another erasure, whether or not those before it are whole.
+
+    That one was changed or lost is no reason not to forget somebody; `certificates` tells it.
+    """
+    found: list[tuple[str, str]] = []
+    for path in settings.erasures.glob("*/certificate.json"):
+        if path.parent.name != plan.erasure_id:
+            try:
+                content = json.loads(path.read_bytes())
+                found.append((str(content["completed_at"]), str(content["certificate_hash"])))
+            except (OSError, ValueError, KeyError):
+                continue
+    return max(found)[1] if found else None
+
+
 @contextmanager
 def timed(plan: Plan, step: str) -> Iterator[None]:
     """Add the wall time of a step to what the plan tells; a step that was killed tells nothing."""

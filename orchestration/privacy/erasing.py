@@ -40,7 +40,7 @@ from orchestration.privacy.certificates import (
     Certificate,
     Plan,
     certificate_path,
-    certificates,
+    hash_before,
     keep_certificate,
     pending,
     save_plan,
@@ -55,6 +55,7 @@ from orchestration.privacy.tombstones import (
     Tombstones,
     erasure_key,
     keep_stones,
+    keyed,
     read_tombstones,
 )
 from orchestration.provenance import provenance
@@ -96,7 +97,9 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         forgotten = Forgotten(plan.people, Scanner(plan.needles, plan.keys), tombstones)
         create_raw_tables(connection, FEEDS)
         connection.execute("set TimeZone = 'UTC'")
-        tombstones.enter(connection)
+        # Only its own: what becomes of whose rows is counted for each erasure.
+        own = frozenset(keyed(tombstones.key, identifier) for identifier in plan.identifiers)
+        Tombstones(tombstones.key, own).enter(connection)
         with timed(plan, "rows of raw"), transaction(connection):
             erased = erase_raw(connection, FEEDS)
             _let_identity_go_on(connection, plan)
@@ -190,7 +193,6 @@ def _certify(
     files_masked: int,
     files_removed: int,
 ) -> Certificate:
-    before = [one for one in certificates(settings) if one.erasure_id != plan.erasure_id]
     stones = json.loads(
         (settings.erasures / plan.erasure_id / "tombstones.json").read_text(encoding="utf-8")
     )["keyed_hashes"]
@@ -221,7 +223,7 @@ def _certify(
         seconds=plan.seconds,
         tombstone_count=len(stones),
         tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
-        previous=before[-1].certificate_hash if before else None,
+        previous=hash_before(settings, plan),
     ).sealed()
     keep_certificate(settings, plan, certificate)
     return certificate
@@ -287,6 +289,8 @@ def _drop_decisions(
 def _is_built(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
     """Whether the models were made from what is in raw now."""
     noted = noted_layers(connection)
+    if not noted:
+        return False
     inputs = str(provenance(settings, connection)["inputs"])
     return all(noted.get(layer) == inputs for layer in ("staging", "identity", "marts"))
 

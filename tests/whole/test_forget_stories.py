@@ -193,3 +193,24 @@ def test_a_run_without_the_key_of_the_tombstones_is_refused(
     outcome = installation.warehouse("run")
     assert outcome.exit_code == 1
     assert "is not the key" in outcome.output
+
+
+def test_two_erasures_at_once_have_a_certificate_each_that_counts_its_own(
+    before: Installation, tmp_path: Path
+) -> None:
+    installation = before.copy_to(tmp_path)
+    decide(installation, "crm:C5")
+    decide(installation, "crm:C6")
+    outcome = installation.warehouse("forget", "--resume", "--without-run")
+    assert outcome.exit_code == 0, outcome.output
+    first, second = wait_settled(installation)
+    assert [one.rows["crm/contacts"]["deleted"] for one in (first, second)] == [1, 1]
+    assert second.previous == first.certificate_hash
+    assert records(installation) == {"crm:C1", "crm:C2", "crm:C3", "crm:C4"}
+    # a later erasure does not wait until somebody finds the certificate that was lost
+    (installation.home / "erasures" / first.erasure_id / "certificate.json").unlink()
+    assert installation.warehouse("erasures").exit_code == 1
+    again = ("forget", "crm:C4", "--confirm", "--without-run", *BY)
+    outcome = installation.warehouse(*again)
+    assert pending(installation.settings) == []
+    assert records(installation) == {"crm:C1", "crm:C2", "crm:C3"}
