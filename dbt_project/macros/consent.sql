@@ -8,6 +8,11 @@
     cast('1900-01-01' as date)
 {%- endmacro %}
 
+{#- The day that never comes: where a period that still holds ends. -#}
+{% macro for_ever() -%}
+    cast('9999-12-31' as date)
+{%- endmacro %}
+
 {#- The channels by which a customer can be contacted, with the column of customers that they need. -#}
 {% macro contact_channels() -%}
     {{ return({'email': 'email', 'sms': 'phone'}) }}

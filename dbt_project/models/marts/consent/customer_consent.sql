@@ -11,7 +11,9 @@ subjects as (
 told as (
     select
         subjects.customer_id,
-        consents.*
+        consents.*,
+        -- a plain comparison, or the join below is a nested loop (DuckDB 1.5)
+        coalesce(consents.valid_until, {{ for_ever() }}) as ends_on
     from consents
     inner join subjects
         on
@@ -52,7 +54,7 @@ strictest as (
             days.customer_id = told.customer_id
             and days.purpose = told.purpose
             and days.day >= told.valid_from
-            and (told.valid_until is null or days.day < told.valid_until)
+            and days.day < told.ends_on
     qualify row_number() over (
         partition by days.customer_id, days.purpose, days.day
         order by
