@@ -174,9 +174,9 @@ def _read(settings: Settings) -> AccessLog:
     hashes = [_NO_LINE]
     for number, text in enumerate(ended, start=1):
         line = _parsed(text)
-        if problem := _problem(key, number, previous, line):
+        problem = _problem(key, number, previous, line)
+        if problem or line is None:
             return AccessLog(tuple(found), f"{path}:{number}: {problem}.")
-        assert line is not None  # or there was a problem
         found.append(_access(line))
         previous = line["hash"]
         hashes.append(previous)
