@@ -113,10 +113,15 @@ def _cell(value: Any) -> str:
     return f"{text[:10]} {text[11:16]}" if is_time else text
 
 
+def _prose(text: str) -> str:
+    """A sentence of a board without the marks of Markdown."""
+    return text.replace("`", "")
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"label": _label, "cell": _cell}
+    environment.filters |= {"label": _label, "cell": _cell, "prose": _prose}
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))

@@ -67,11 +67,11 @@ NOT_SHOWN = "[not shown: it may speak of another person]"
 
 Held = dict[str, Any]
 
-_PREDICTED = re.compile(r"expected_.+|(alive|churn)_probability|is_at_risk|is_overdue|overdue_days")
+_PREDICTED = re.compile(r"expected_.+|(alive|churn)_probability|is_overdue|overdue_days")
 _PREDICTION = (
     "These figures are predictions: a statistical model works them out from when you bought and"
     " for how much, as it does for every customer. They are likely values and not facts, may be"
-    " wrong for you, and no decision about you is made by them alone."
+    " wrong for you, and the warehouse decides nothing by them."
 )
 _RECORD = re.compile(r"[a-z]+:\S+")
 _STAFF = ("decided_by",)
@@ -112,7 +112,7 @@ RIGHTS = (
     ("to withdraw your consent", "At any time, for what comes after (article 7)."),
     (
         "not to be decided about by a machine alone",
-        "Nothing here is decided about you without a person (article 22).",
+        "The warehouse itself decides nothing about you (article 22).",
     ),
     (
         "to complain",
@@ -122,7 +122,10 @@ RIGHTS = (
 
 
 def paths(folder: Path, customer: str) -> tuple[Path, Path]:
-    """Return where the two files go. Raises PrivacyError when one is there already."""
+    """Return where the two files go.
+
+    Raises PrivacyError when one is there already, or the folder is open to others.
+    """
     found = (folder / f"{customer}.json", folder / f"{customer}.html")
     for path in found:
         if path.exists() or path.is_symlink():
@@ -130,6 +133,11 @@ def paths(folder: Path, customer: str) -> tuple[Path, Path]:
                 f"{path} is there already, and is not written over: delete it, or name another"
                 " folder with --out."
             )
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        raise PrivacyError(
+            f"{folder} is open to others than its owner, and a report is not for them: `chmod 700`"
+            " it, or name another folder with --out."
+        )
     return found
 
 
@@ -234,11 +242,6 @@ def write(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700)
-        if folder.stat().st_mode & 0o077:
-            raise PrivacyError(
-                f"{folder} is open to others than its owner, and a report is not for them:"
-                f" `chmod 700` it, or name another folder with --out."
-            )
         for path, text in zip(targets, texts, strict=True):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             written.append(path)
@@ -634,13 +637,22 @@ def _files(settings: Settings, people: People) -> list[str]:
 
 
 def _looked_at(settings: Settings, people: People) -> list[dict[str, Any]]:
-    """When our tools showed them to somebody, and for which case; not to whom."""
+    """When our tools showed them to somebody; not to whom.
+
+    For which case only where it was a case of theirs: who explains somebody else's records sees
+    those that they were compared with as well.
+    """
     log = read_log(settings)
     if not log.lines:
         return []
     wanted = hashes_of(settings, [*people.customers, *people.records, *people.identifiers])
     return [
-        {"at": line.at, "with": line.verb, "case": line.why or None, "outcome": line.outcome}
+        {
+            "at": line.at,
+            "with": line.verb,
+            "case": line.why if line.verb in {"subject-report", "forget"} and line.why else None,
+            "outcome": line.outcome,
+        }
         for line in log.lines
         if line.of & wanted
     ]
