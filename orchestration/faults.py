@@ -177,13 +177,15 @@ def put_away_damaged_events(storage: Path) -> list[str]:
     return []
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace a file in one step: whenever the process is killed, the old or the new one is there.
 
-    Flushed before, so that a power cut leaves no empty file either.
+    Flushed before, so that a power cut leaves no empty file either. mode: less what the process
+    takes away from every file (umask).
     """
     unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

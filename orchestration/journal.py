@@ -78,9 +78,9 @@ class Journal:
                 self._read(content, judge)
                 if problem := self.problem(line) or fits():
                     raise self.error(f"{self.not_added}: {problem}.")
-                _write(file, self._as_bytes(content, line))
+                write_at_end(file, self._as_bytes(content, line))
                 if not content:
-                    _flush_folder(self.path.parent)
+                    flush_folder(self.path.parent)
         except OSError as error:
             raise self.error(
                 f"{self.not_added}: {self.path} cannot be written ({error.strerror})."
@@ -194,7 +194,7 @@ def _locked(file: IO[bytes], lock: int) -> Iterator[None]:
     yield
 
 
-def _write(file: IO[bytes], line: bytes) -> None:
+def write_at_end(file: IO[bytes], line: bytes) -> None:
     """Write at the end in one piece; a full disk leaves the file as it was."""
     size = file.seek(0, os.SEEK_END)
     try:
@@ -207,7 +207,8 @@ def _write(file: IO[bytes], line: bytes) -> None:
         raise
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Wait until a new name in a folder is on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

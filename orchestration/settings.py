@@ -124,6 +124,16 @@ class Settings(BaseSettings):
         return self.home / "erasures"
 
     @property
+    def access_log(self) -> Path:
+        """Who looked at whom, one line each, chained by hash."""
+        return self.home / "access.jsonl"
+
+    @property
+    def reports(self) -> Path:
+        """What people were told is held of them, until it is handed over."""
+        return self.home / "reports"
+
+    @property
     def requests(self) -> Path:
         """Folder of the landing in which people ask to be forgotten."""
         return self.landing / "privacy" / "erasures"

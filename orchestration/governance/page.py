@@ -50,7 +50,7 @@ that of `governance/columns.yml`; `make lint` stops at a name that is in neither
 for the values of every person of the sample in all columns that are not `direct`.
 """
 
-_STORAGE = (
+STORAGE = (
     (
         "landed rows and what is made of them",
         "work.duckdb: raw, staging, identity",
@@ -248,7 +248,7 @@ def _activity(known: _Known, purpose: Purpose) -> Iterator[tuple[str, str]]:
 def _storage() -> Iterator[str]:
     yield "## Storage\n\nBelow `$WAREHOUSE_HOME`, but for the landing.\n\n"
     yield "| what | where | how long | setting |\n|---|---|---|---|\n"
-    for what, where, kept in _STORAGE:
+    for what, where, kept in STORAGE:
         yield f"| {what} | {where} | {kept} | |\n"
     defaults = {
         name: field.default

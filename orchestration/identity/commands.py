@@ -307,16 +307,30 @@ def _add_explain(verbs: "Verbs") -> None:
         help="customer id, also one out of use, or source_record_id, for example crm:C1",
     )
     verb.add_argument("--all", action="store_true", help="cut no list short")
+    verb.add_argument("--by", metavar="NAME", default="", help="who looks; default: the account")
+    verb.add_argument("--why", metavar="CASE", default="", help="kept in the access log")
     verb.set_defaults(action=_explain)
 
 
 def _explain(settings: Settings, options: argparse.Namespace) -> int:
     from orchestration.identity.explain import ExplainError, explain  # noqa: PLC0415 - duckdb
     from orchestration.identity.showing import explanation  # noqa: PLC0415
+    from orchestration.privacy.access_log import note  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
 
     try:
         told = explain(settings, options.reference)
-    except ExplainError as error:
+        shown = [told.customer_id, told.redirected_from, *told.former_ids, *told.visitors]
+        shown += [record.source_record_id for record in told.records]
+        note(
+            settings,
+            verb="explain",
+            by=options.by,
+            why=options.why,
+            names=[*filter(None, shown), *told.strangers],
+            outcome="shown",
+        )
+    except (ExplainError, PrivacyError) as error:
         _complain(str(error))
         return 1
     print_report(explanation(told, everything=options.all))

@@ -37,6 +37,8 @@ def add_verbs(verbs: "Verbs") -> None:
     listed.set_defaults(action=_list)
     show = actions.add_parser("show", help="print a row whole; it may be personal data")
     show.add_argument("entry", metavar="ENTRY", help="for example q-3f9a01b2c4")
+    show.add_argument("--by", metavar="NAME", default="", help="who looks; default: the account")
+    show.add_argument("--why", metavar="CASE", default="", help="kept in the access log")
     show.set_defaults(action=_show)
     readmit = actions.add_parser("readmit", help="say that a row is right as it is")
     repair = actions.add_parser("repair", help="say what the values of a row should be")
@@ -86,7 +88,23 @@ def _show(settings: Settings, options: argparse.Namespace) -> int:
         return _complain(error)
     if entry is None:
         return _complain(QuarantineError(f"There is no entry {options.entry!r}."))
-    for column, value in json.loads(str(entry["row_values"])).items():
+    from orchestration.privacy.access_log import note  # noqa: PLC0415 - reads `landing`
+    from orchestration.privacy.identifiers import identifiers_of  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    values = json.loads(str(entry["row_values"]))
+    try:
+        note(
+            settings,
+            verb="quarantine show",
+            by=options.by,
+            why=options.why,
+            names=identifiers_of(str(entry["feed"]), values),
+            outcome="shown",
+        )
+    except PrivacyError as error:
+        return _complain(error)
+    for column, value in values.items():
         console.print(f"{column}: {'' if value is None else value}", markup=False)
     return 0
 
@@ -156,6 +174,6 @@ def _withdrawals(settings: Settings, options: argparse.Namespace) -> int:  # noq
     return 0
 
 
-def _complain(error: QuarantineError | WithdrawalError) -> int:
+def _complain(error: Exception) -> int:
     console.print(str(error), style="red", markup=False)
     return 1

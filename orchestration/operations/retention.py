@@ -21,6 +21,8 @@ from orchestration.settings import Settings
 SET_ASIDE_KEPT = 1
 # dbt's own log: it grows by every invocation, and nothing reads it after the run.
 DBT_LOG_BYTES = 10 << 20
+# What a person was told is held of them: personal data of every layer in one file.
+REPORTS_KEPT_DAYS = 30
 # The reason of a rejected line whose text is no longer kept.
 FORGOTTEN = "what stood in this line is no longer kept"
 
@@ -49,6 +51,13 @@ RULES = (
         "WAREHOUSE_KEEP_REJECTS_DAYS",
     ),
     Rule("tombstones and certificates of erasures", "erasures/", "for good", None),
+    Rule("log of who looked at whom, by keyed hash", "access.jsonl", "for good", None),
+    Rule(
+        "reports to people about themselves",
+        "reports/",
+        f"{REPORTS_KEPT_DAYS} days, and no longer than the person",
+        None,
+    ),
     Rule("databases set aside", "*.duckdb.*, dagster.damaged", "the newest of each", None),
     Rule("dbt's log", "dbt/dbt.log", "10 MiB", None),
     Rule("temporary files of DuckDB", "*.duckdb.tmp", "none after a run", None),
@@ -62,6 +71,7 @@ PARTS = {
     "dbt": ("dbt",),
     "gate reports": ("data_docs", "gates"),
     "ledger and logs": ("runs", "logs"),
+    "reports to people": ("reports",),
 }
 _ELSE = "anything else"
 
@@ -76,6 +86,7 @@ def tidy(settings: Settings) -> list[str]:
         *_keep_newest(logs_folder(settings), "*.jsonl", settings.keep_runs),
         *_keep_newest(runs_folder(settings), "*.tmp", 0),
         *_keep_set_aside(settings),
+        *_keep_younger(settings.reports, timedelta(days=REPORTS_KEPT_DAYS)),
     ]
     log = settings.home / "dbt" / "dbt.log"
     if log.exists() and log.stat().st_size > DBT_LOG_BYTES:
@@ -146,6 +157,14 @@ def _keep_newest(folder: Path, pattern: str, kept: int) -> Iterator[Path]:
     for path in sorted(folder.glob(pattern), key=_age, reverse=True)[kept:]:
         path.unlink(missing_ok=True)
         yield path
+
+
+def _keep_younger(folder: Path, age: timedelta) -> Iterator[Path]:
+    limit = (datetime.now(UTC) - age).timestamp()
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
+            yield path
 
 
 def _age(path: Path) -> tuple[float, str]:

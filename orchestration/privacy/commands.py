@@ -1,10 +1,12 @@
-"""Verbs of the `warehouse` command about a person's rights: forget, erasures."""
+"""Verbs of the `warehouse` command about a person's rights, from forget to access-log."""
 
 import argparse
+import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,22 @@ def add_verbs(verbs: "Verbs") -> None:
     forget.set_defaults(action=_forget)
     erasures = verbs.add_parser("erasures", help="list erasures, prove their certificates")
     erasures.set_defaults(action=_erasures)
+    report = verbs.add_parser(
+        "subject-report", help="write down everything that is held on a person, to hand it over"
+    )
+    report.add_argument("identifier", metavar="PERSON", help="as `forget` takes it")
+    report.add_argument("--by", required=True, metavar="NAME", help="who answers for it")
+    report.add_argument("--why", required=True, metavar="CASE", help="number of the case")
+    report.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to; default: `reports` of the home"
+    )
+    report.set_defaults(action=_subject_report)
+    accesses = verbs.add_parser("access-log", help="list who looked at whom, prove the list")
+    accesses.add_argument(
+        "--of", metavar="PERSON", help="only who looked at this person, as `forget` takes them"
+    )
+    accesses.add_argument("--json", action="store_true", help="for machines")
+    accesses.set_defaults(action=_access_log)
 
 
 def _forget(settings: Settings, options: argparse.Namespace) -> int:
@@ -90,10 +108,27 @@ def _lines(file: Path | None) -> list[str]:
 
 def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
     from orchestration.privacy.certificates import plan_erasure  # noqa: PLC0415 - Dagster
+
+    with _registry(settings) as (connection, registry):
+        customers = _find(registry, asked, "Nobody was erased.")
+        people = registry.people(customers)
+        _note(settings, people, options, outcome="counts and records shown")
+        _show(connection, people, len(customers))
+        if not options.confirm:
+            console.print("\nNothing was changed; `--confirm` erases them.")
+            return 0
+        plan = plan_erasure(settings, people, count=len(customers), by=options.by, why=options.why)
+    console.print(f"\nErasure {plan.erasure_id} is decided.")
+    return _carry_out(settings, without_run=options.without_run)
+
+
+@contextmanager
+def _registry(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection, Registry]]":
+    """Who is who, while nobody else writes. Raises PrivacyError when nobody can be known now."""
     from orchestration.privacy.people import Registry  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
     from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
-    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
 
     if not settings.working_database.exists():
         raise PrivacyError(f"Nothing has been landed in {settings.home} yet.")
@@ -103,24 +138,41 @@ def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) ->
             duckdb.connect(str(settings.working_database), read_only=True) as connection,
         ):
             release = current_release(settings)
-            registry = Registry(connection, release.database if release else None)
-            customers = _find(registry, asked)
-            people = registry.people(customers)
-            _show(connection, people, len(customers))
-            if not options.confirm:
-                console.print("\nNothing was changed; `--confirm` erases them.")
-                return 0
-            plan = plan_erasure(
-                settings, people, count=len(customers), by=options.by, why=options.why
-            )
+            yield connection, Registry(connection, release.database if release else None)
     except (WarehouseBusyError, ReleaseError) as error:
         raise PrivacyError(str(error)) from error
-    console.print(f"\nErasure {plan.erasure_id} is decided.")
-    return _carry_out(settings, without_run=options.without_run)
 
 
-def _find(registry: "Registry", asked: Iterable[str]) -> list[str]:
-    """The customers that are meant. Raises PrivacyError naming those who are not clear."""
+def _note(
+    settings: Settings, people: "People", options: argparse.Namespace, *, outcome: str
+) -> None:
+    """Note in the access log who looks at people. Raises PrivacyError when it cannot be kept."""
+    from orchestration.privacy.access_log import note  # noqa: PLC0415
+    from orchestration.privacy.scanning import Scanner  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    scanner = Scanner(people.needles)
+    for option, text in (("--by", options.by), ("--why", options.why)):
+        if scanner.is_in(text):
+            raise PrivacyError(
+                f"{option} names the person, and it is kept in the access log; use the number of a"
+                " case."
+            )
+    note(
+        settings,
+        verb=options.verb,
+        by=options.by,
+        why=options.why,
+        names=[*people.customers, *people.records],
+        outcome=outcome,
+    )
+
+
+def _find(registry: "Registry", asked: Iterable[str], so: str) -> list[str]:
+    """The customers that are meant. Raises PrivacyError naming those who are not clear.
+
+    so: what has come of it, at the end of the message.
+    """
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
 
     customers: list[str] = []
@@ -141,7 +193,7 @@ def _find(registry: "Registry", asked: Iterable[str]) -> list[str]:
         else:
             problems.append(f"Identifier {number}: nobody is known by it.")
     if problems:
-        raise PrivacyError("\n".join([*problems[:20], "Nobody was erased."]))
+        raise PrivacyError("\n".join([*problems[:20], so]))
     return sorted(set(customers))
 
 
@@ -309,3 +361,100 @@ def _erasures(settings: Settings, options: argparse.Namespace) -> int:  # noqa: 
         f"{len(tombstones.keyed_hashes):,} tombstones in force"
     )
     return 0
+
+
+# --- what is held, and who looked ---------------------------------------------------------------
+
+
+def _subject_report(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.privacy.subject_report import (  # noqa: PLC0415 - Dagster and dbt
+        collect,
+        paths,
+        write,
+    )
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    try:
+        for option, text in (("--by", options.by), ("--why", options.why)):
+            if not text.strip():
+                raise PrivacyError(f"{option} is missing: somebody has to answer for it.")
+        folder = options.out or settings.reports
+        with _registry(settings) as (connection, registry):
+            customers = _find(registry, [options.identifier], "Nothing was written.")
+            people = registry.people(customers)
+            paths(folder, customers[0])
+            report = collect(settings, connection, customers[0], people, case=options.why.strip())
+            _note(settings, people, options, outcome="report written")
+            written = write(report, folder)
+    except PrivacyError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    table = Table("what is held", "tables", "rows", box=None)
+    for layer in dict.fromkeys(held["layer"] for held in report["held"]):
+        tables = [held for held in report["held"] if held["layer"] == layer]
+        rows = sum(len(held["rows"]) for held in tables)
+        table.add_row(layer, f"{len(tables):,}", f"{rows:,}")
+    console.print(table)
+    for path in written:
+        console.print(str(path), markup=False)
+    console.print("They are personal data: hand them over safely, and delete them then.")
+    return 0
+
+
+def _access_log(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.privacy.access_log import hashes_of, read_log  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    try:
+        log = read_log(settings)
+        lines = log.lines
+        if options.of is not None and lines:
+            wanted = hashes_of(settings, _names_of(settings, options.of))
+            lines = tuple(line for line in lines if line.of & wanted)
+    except PrivacyError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    if options.json:
+        shown = [
+            {
+                **{name: getattr(line, name) for name in ("number", "by", "account", "verb")},
+                "at": line.at.isoformat(),
+                "why": line.why,
+                "of": sorted(line.of),
+                "outcome": line.outcome,
+            }
+            for line in lines
+        ]
+        told = {"lines": shown, "proven_count": len(log.lines), "problem": log.problem or None}
+        # not through `console`, which would break long lines at a window's edge
+        print(json.dumps(told, indent=1))
+        return 1 if log.problem else 0
+    table = Table("line", "at (UTC)", "by", "account", "verb", "why", "outcome", "of", box=None)
+    for line in lines:
+        of = next(iter(sorted(line.of)), "")[:8]
+        more = f" and {len(line.of) - 1} more" if len(line.of) > 1 else ""
+        at = f"{line.at:%Y-%m-%d %H:%M:%S}"
+        cells = (f"{line.number:,}", at, line.by, line.account, line.verb, line.why, line.outcome)
+        table.add_row(*map(escape, cells), of + more)
+    console.print(table)
+    if log.problem:
+        console.print(log.problem, style="red", markup=False)
+        return 1
+    console.print(f"{len(log.lines):,} lines, each as it was written")
+    return 0
+
+
+def _names_of(settings: Settings, identifier: str) -> list[str]:
+    """Everything that names a person; of who is no longer known, what was given."""
+    from orchestration.privacy.people import kind_of  # noqa: PLC0415
+    from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
+
+    kind_of(identifier)
+    try:
+        with _registry(settings) as (_, registry):
+            people = registry.people(_find(registry, [identifier], "Nothing is listed."))
+    except PrivacyError:
+        if kind_of(identifier) not in {"customer", "record"}:
+            raise
+        return [identifier.strip()]
+    return [*people.customers, *people.records, *people.identifiers]

@@ -52,7 +52,7 @@ class Forgotten:
         """Fill database `release` with the marts of database `before` without them."""
         self._enter(connection)
         connection.execute("create schema if not exists release.marts")
-        for table, columns in _text_columns(connection, "before", "marts").items():
+        for table, columns in text_columns(connection, "before", "marts").items():
             connection.execute(
                 f"create table release.marts.{quoted(table)} as {_selection(table, columns)}"
             )
@@ -69,8 +69,8 @@ class Forgotten:
         ((database,),) = connection.execute("select current_database()").fetchall()
         count = 0
         for schema in schemas:
-            texts = _text_columns(connection, database, schema)
-            keys = _key_columns(connection, database, schema)
+            texts = text_columns(connection, database, schema)
+            keys = key_columns(connection, database, schema)
             for table in sorted({*texts, *keys}):
                 asked = [
                     f"{quoted(column)} in (select name from temp.forgotten_names)"
@@ -107,7 +107,7 @@ class Forgotten:
         """Mask their texts in every text of the schemas; returns how many cells had one."""
         count = 0
         for schema in schemas:
-            for table, columns in _text_columns(connection, database, schema).items():
+            for table, columns in text_columns(connection, database, schema).items():
                 source = f"{quoted(database)}.{quoted(schema)}.{quoted(table)}"
                 for column in columns:
                     _, row_ids = self.scanner.in_column(connection, source, column, "rowid")
@@ -211,15 +211,17 @@ def _copy_within(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"attach {literal(path)} as release")
 
 
-def _text_columns(
+def text_columns(
     connection: duckdb.DuckDBPyConnection, database: str, schema: str
 ) -> dict[str, list[str]]:
+    """Return the columns of text by table."""
     return _columns(connection, database, schema, "data_type = 'VARCHAR'")
 
 
-def _key_columns(
+def key_columns(
     connection: duckdb.DuckDBPyConnection, database: str, schema: str
 ) -> dict[str, list[str]]:
+    """Return the columns of 64-bit hashes that identity works with, by table."""
     return _columns(
         connection,
         database,

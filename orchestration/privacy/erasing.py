@@ -35,6 +35,7 @@ from orchestration.identity import state
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.raw_tables import create_raw_tables
 from orchestration.operations.retention import set_aside
+from orchestration.privacy.access_log import is_log, mask_log
 from orchestration.privacy.certificates import (
     PLAN,
     Certificate,
@@ -155,6 +156,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
                 forgotten.purge(connection, _schemas(connection))
             rewrite_file(history)
         removed = [path for path in set_aside(settings) if _remove(path)]
+        removed += remove_reports(settings, forgotten.scanner)
         masked = _mask_files(settings, forgotten.scanner)
         log.info("erasure %s: everything is searched ...", plan.erasure_id)
         with timed(plan, "search"):
@@ -324,11 +326,24 @@ def _remove(path: Path) -> bool:
     return True
 
 
+def remove_reports(settings: Settings, scanner: Scanner) -> list[Path]:
+    """Delete reports in which they are named, each in all its forms; returns the files."""
+    files = [path for path in sorted(settings.reports.rglob("*")) if path.is_file()]
+    naming = {
+        path.with_suffix("")
+        for path in files
+        if scanner.is_in(path.name) or scanner.is_in(path.read_bytes())
+    }
+    return [path for path in files if path.with_suffix("") in naming and _remove(path)]
+
+
 def _mask_files(settings: Settings, scanner: Scanner) -> list[Path]:
     """Mask their texts in logs, reports and what Dagster noted; returns the files that had one."""
-    masked = []
+    masked = [settings.access_log] if mask_log(settings, scanner) else []
     for path in [*sorted(settings.home.rglob("*")), *_outside(settings)]:
         if path.is_symlink() or not path.is_file() or _is_own(settings, path):
+            continue
+        if is_log(settings, path):
             continue
         if path.name.endswith(".duckdb.tmp"):
             path.unlink()

@@ -16,6 +16,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import duckdb
 import jinja2
 
 from orchestration.landing.feeds import Feed
@@ -153,6 +154,16 @@ def identifier_sql(kind: str, text: str) -> str:
         letters = f"nullif(regexp_replace(upper({text}), '[^0-9A-Z]', '', 'g'), '')"
         return f"{literal(NATIONAL_ID)} || {letters}"
     return f"{literal(kind)} || {text}"
+
+
+def identifiers_of(feed: str, values: Mapping[str, str | None]) -> list[str]:
+    """Return the identifiers in a row of a feed. values: by column."""
+    kinds = {name: kind for name, kind in RULES[feed].identifiers.items() if values.get(name)}
+    if not kinds:
+        return []
+    texts = ", ".join(identifier_sql(kind, f"${name}") for name, kind in kinds.items())
+    found = duckdb.execute(f"select {texts}", {name: values[name] for name in kinds}).fetchone()
+    return [str(one) for one in found or () if one is not None]
 
 
 def record_sql(feed: Feed, alias: str = "") -> str | None:

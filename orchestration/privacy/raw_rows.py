@@ -46,7 +46,7 @@ def erase_raw(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed]) -> d
     """
     found: dict[str, Erased] = {}
     for feed in feeds:
-        deleted = _take_out(connection, "raw.quarantine", _meets_in_quarantine(feed))
+        deleted = _take_out(connection, "raw.quarantine", meets_in_quarantine(feed))
         anonymised = 0
         table = f"raw.{quoted(feed.table)}"
         if kept := anonymised_sql(feed):
@@ -142,7 +142,9 @@ def _said(line_text: str, value: str | None) -> str:
 # --- raw ----------------------------------------------------------------------------------------
 
 
-def _meets_in_quarantine(feed: Feed) -> str:
+def meets_in_quarantine(feed: Feed) -> str:
+    """SQL of whether a row of `raw.quarantine` is of the feed and meets a tombstone."""
+
     def text_of(column: str) -> str:
         return f"(row_values ->> {literal(column)})"
 

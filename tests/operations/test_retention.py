@@ -119,6 +119,17 @@ def test_of_databases_that_were_set_aside_only_the_newest_of_each_stays(house: H
     assert {"work.duckdb", "work.duckdb.wal", "decisions.csv", "work.duckdb.damaged-2"} <= left
 
 
+def test_reports_to_people_stay_thirty_days(house: House) -> None:
+    reports = house.settings.reports
+    reports.mkdir()
+    for name, days in (("cus_a.json", 31), ("cus_a.html", 31), ("cus_b.json", 29)):
+        (reports / name).write_text("x")
+        written = time.time() - days * 86_400
+        os.utime(reports / name, (written, written))
+    assert sorted(retention.tidy(house.settings)) == ["reports/cus_a.html", "reports/cus_a.json"]
+    assert [path.name for path in reports.iterdir()] == ["cus_b.json"]
+
+
 def test_every_rule_with_a_setting_is_in_the_table_of_settings() -> None:
     readme = (PROJECT_ROOT / "README.md").read_text()
     variables = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}

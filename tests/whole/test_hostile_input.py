@@ -54,6 +54,8 @@ ATTEMPTS: dict[str, Attempt] = {
     "metrics order": lambda text: ["metrics", "purchases", "--order", text],
     "metrics limit": lambda text: ["metrics", "purchases", f"--limit={text}"],
     "quarantine show entry": lambda text: ["quarantine", "show", text],
+    "quarantine show by": lambda text: ["quarantine", "show", f"--by={text}", "q-1"],
+    "quarantine show why": lambda text: ["quarantine", "show", f"--why={text}", "q-1"],
     "quarantine readmit entry": lambda text: ["quarantine", "readmit", *BY, text],
     "quarantine readmit by": lambda text: ["quarantine", "readmit", f"--by={text}", *BY[2:], "q-1"],
     "quarantine readmit why": lambda text: ["quarantine", "readmit", f"--why={text}", *BY[:2], "q"],
@@ -95,6 +97,8 @@ ATTEMPTS: dict[str, Attempt] = {
     "train out": lambda text: ["train", "--dry-run", f"--out={text}"],
     "train min_count": lambda text: ["train", "--dry-run", f"--min-count={text}"],
     "explain reference": lambda text: ["explain", text],
+    "explain by": lambda text: ["explain", f"--by={text}", "crm:C1"],
+    "explain why": lambda text: ["explain", f"--why={text}", "crm:C1"],
     "preview parameters": lambda text: ["preview", f"--parameters={text}"],
     "preview limit": lambda text: ["preview", f"--limit={text}"],
     "backfill first": lambda text: ["backfill", f"--from={text}", "--to=2026-06-30"],
@@ -105,6 +109,11 @@ ATTEMPTS: dict[str, Attempt] = {
     "forget file": lambda text: ["forget", f"--file={text}"],
     "forget by": lambda text: ["forget", f"--by={text}", *BY[2:], "--confirm", "crm:no"],
     "forget why": lambda text: ["forget", f"--why={text}", *BY[:2], "--confirm", "crm:no"],
+    "subject-report identifier": lambda text: ["subject-report", *BY, text],
+    "subject-report by": lambda text: ["subject-report", f"--by={text}", *BY[2:], "crm:C1"],
+    "subject-report why": lambda text: ["subject-report", f"--why={text}", *BY[:2], "crm:C1"],
+    "subject-report out": lambda text: ["subject-report", *BY, f"--out={text}", "crm:no"],
+    "access-log of": lambda text: ["access-log", f"--of={text}"],
 }
 # A second each, in libraries that other attempts go through as well.
 SLOW = {"metrics where", "metrics by", "metrics order", "train out", "preview parameters"}
