@@ -38,6 +38,7 @@ from orchestration.landing.withdrawals import (
 from orchestration.operations import retention
 from orchestration.operations.ledger import Outcome, no_run_beside, read_ledger
 from orchestration.operations.migrations import MIGRATIONS, schema_version
+from orchestration.privacy.access_log import read_log
 from orchestration.privacy.certificates import certificates, pending
 from orchestration.privacy.tombstones import PrivacyError, read_tombstones
 from orchestration.release import (
@@ -418,6 +419,22 @@ def _erasures(settings: Settings) -> _Found:
     )
 
 
+def _access_log(settings: Settings) -> _Found:
+    try:
+        log = read_log(settings)
+    except PrivacyError as error:
+        yield Level.ERROR, str(error), "Until then nobody may look at a person with our tools."
+        return
+    if log.problem:
+        yield (
+            Level.ERROR,
+            log.problem,
+            "Find out who changed it; `warehouse access-log` shows the lines before.",
+        )
+        return
+    yield Level.OK, f"{len(log.lines)} lines as they were written", ""
+
+
 def _database(settings: Settings) -> _Found:
     path = settings.working_database
     if not path.exists():
@@ -563,6 +580,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "suites": _suites,
     "decisions": _decisions,
     "erasures": _erasures,
+    "access log": _access_log,
     "working database": _database,
     "release": _release,
     "left behind": _left_behind,
