@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,32 +37,13 @@ class Plan(BaseModel):
     requested_by: str
     reason: str
     customer_count: int
-    customers: tuple[str, ...]
-    records: tuple[str, ...]
-    identifiers: tuple[str, ...]
-    names: tuple[str, ...]
-    needles: tuple[str, ...]
-    keys: tuple[int, ...]
-    shared_count: int
+    people: People
     requests: tuple[str, ...] = ()
     is_begun: bool = False
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
     releases: dict[str, str] = Field(default_factory=dict)
     decisions: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
-
-    @property
-    def people(self) -> People:
-        """What the plan says of them."""
-        return People(
-            self.customers,
-            self.records,
-            self.identifiers,
-            self.names,
-            self.needles,
-            self.keys,
-            self.shared_count,
-        )
 
 
 class Certificate(BaseModel):
@@ -142,7 +122,7 @@ def plan_erasure(
         reason=why.strip(),
         customer_count=count,
         requests=tuple(requests),
-        **asdict(people),
+        people=people,
     )
     save_plan(settings, plan)
     return plan

@@ -89,17 +89,17 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
             plan.erasure_id,
             plan.requested_at,
             key,
-            identifiers=plan.identifiers,
+            identifiers=plan.people.identifiers,
             requests=plan.requests,
         )
     tombstones = read_tombstones(settings)
     for plan in (plan for plan in plans if not plan.is_begun):
         log.info("erasure %s: %d people", plan.erasure_id, plan.customer_count)
-        forgotten = Forgotten(plan.people, Scanner(plan.needles, plan.keys), tombstones)
+        forgotten = Forgotten(plan.people, _scanner(plan), tombstones)
         create_raw_tables(connection, FEEDS)
         connection.execute("set TimeZone = 'UTC'")
         # Only its own: what becomes of whose rows is counted for each erasure.
-        own = frozenset(keyed(tombstones.key, identifier) for identifier in plan.identifiers)
+        own = frozenset(keyed(tombstones.key, identifier) for identifier in plan.people.identifiers)
         Tombstones(tombstones.key, own).enter(connection)
         with timed(plan, "rows of raw"), transaction(connection):
             erased = erase_raw(connection, FEEDS)
@@ -140,7 +140,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             tombstones = begin_erasures(connection, settings)
         # read again: it knows by now what was done
         plan = next(one for one in pending(settings) if one.erasure_id == plan.erasure_id)  # noqa: PLW2901
-        forgotten = Forgotten(plan.people, Scanner(plan.needles, plan.keys), tombstones)
+        forgotten = Forgotten(plan.people, _scanner(plan), tombstones)
         log.info("erasure %s: what is left ...", plan.erasure_id)
         with duckdb.connect(str(database)) as connection:
             if not _is_built(connection, settings):
@@ -206,9 +206,9 @@ def _certify(
         reason=plan.reason,
         customer_count=plan.customer_count,
         records_by_source=dict(
-            sorted(Counter(record.split(":")[0] for record in plan.records).items())
+            sorted(Counter(record.split(":")[0] for record in plan.people.records).items())
         ),
-        values_shared_with_others=plan.shared_count,
+        values_shared_with_others=plan.people.shared_count,
         rows=plan.rows,
         releases=plan.releases,
         rows_of_models=rows_of_models,
@@ -219,7 +219,7 @@ def _certify(
             "files": findings.file_count,
             "bytes": findings.byte_count,
             "cells": findings.cell_count,
-            "texts": len(plan.needles),
+            "texts": len(plan.people.needles),
         },
         found=0,
         seconds=plan.seconds,
@@ -234,6 +234,10 @@ def _certify(
 # --- steps --------------------------------------------------------------------------------------
 
 
+def _scanner(plan: Plan) -> Scanner:
+    return Scanner(plan.people.needles, plan.people.keys)
+
+
 def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
     """Allow the next build of identity to be an increment all the same.
 
@@ -243,7 +247,7 @@ def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> No
     """
     connection.execute(
         "create or replace temp table leaving as select unnest($keys::ubigint[]) as record_key",
-        {"keys": list(plan.keys)},
+        {"keys": list(plan.people.keys)},
     )
     state.forget_records(connection, "temp.leaving")
     connection.execute("drop table temp.leaving")
@@ -284,7 +288,7 @@ def _drop_decisions(
         for column in ("source_record_id", "other_source_record_id"):
             connection.execute(
                 f"delete from state.steward_decisions where {column} in (select unnest($names))",
-                {"names": list(plan.names)},
+                {"names": list(plan.people.names)},
             )
 
 

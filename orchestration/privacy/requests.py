@@ -10,14 +10,14 @@ by is for a person to decide: every run says so until it is.
 import csv
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from orchestration.privacy.certificates import Plan, pending, plan_erasure
 from orchestration.privacy.identifiers import identifier_sql
-from orchestration.privacy.people import People, Registry, kind_of
+from orchestration.privacy.people import Registry, kind_of
 from orchestration.privacy.tombstones import PrivacyError, erasure_key, keyed, requests_done
 from orchestration.release import current_release
 from orchestration.settings import Settings
@@ -91,15 +91,7 @@ def _plan(
     requests: list[str],
 ) -> Plan:
     people = registry.people(customers)
-    people = People(
-        people.customers,
-        people.records,
-        tuple(sorted({*people.identifiers, *unknown})),
-        people.names,
-        people.needles,
-        people.keys,
-        people.shared_count,
-    )
+    people = replace(people, identifiers=tuple(sorted({*people.identifiers, *unknown})))
     return plan_erasure(
         settings,
         people,
