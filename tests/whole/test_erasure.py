@@ -77,9 +77,10 @@ def without(landing: Path, raw: Path, records: set[str], folder: Path) -> None:
                     " or coalesce('web:' || anonymous_id in (from temp.gone), false)"
                     " or coalesce('shop:order:' || order_id in (from temp.gone), false)"
                 ),
-                "mailing/consents": (
+                **dict.fromkeys(
+                    ("mailing/consents", "mailing/suppressions"),
                     "coalesce(lower(trim(email)) in (from temp.gone), false)"
-                    " or coalesce(phone in (from temp.gone), false)"
+                    " or coalesce(phone in (from temp.gone), false)",
                 ),
             }.get(feed.name, f"coalesce({record_sql(feed)} in (from temp.gone), false)")
             (folder / feed.name).mkdir(parents=True)
@@ -281,7 +282,8 @@ def test_the_clusters_of_others_are_those_of_a_landing_in_which_the_person_never
         gone |= {
             str(phone)
             for (phone,) in connection.execute(
-                "select distinct phone from raw.mailing__consents where phone is not null"
+                "select phone from raw.mailing__consents where phone is not null union"
+                " select phone from raw.mailing__suppressions where phone is not null"
             ).fetchall()
             if f"phone:{re.sub('[^0-9]', '', phone).lstrip('0')[-9:]}" in phones
         }
