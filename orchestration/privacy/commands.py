@@ -251,7 +251,7 @@ def _carry_out(settings: Settings, *, without_run: bool) -> int:
     left = {plan.erasure_id for plan in pending(settings)}
     for certificate in certificates(settings):
         if certificate.erasure_id in {plan.erasure_id for plan in waiting}:
-            _show_certificate(settings, certificate_path(settings, certificate))
+            _show_certificate(certificate_path(settings, certificate))
     if left:
         console.print(
             f"{len(left)} erasures are not complete: `warehouse forget --resume` goes on.",
@@ -282,7 +282,7 @@ def _erase_at_once(settings: Settings) -> int:
     return 0
 
 
-def _show_certificate(settings: Settings, path: Path) -> None:  # noqa: ARG001
+def _show_certificate(path: Path) -> None:
     from orchestration.privacy.certificates import Certificate  # noqa: PLC0415
 
     certificate = Certificate.model_validate_json(path.read_bytes())
