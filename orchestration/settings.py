@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         default_factory=lambda settings: settings["home"] / "erasure.key",
         description="Key of the hashes by which forgotten people are known again; keep it secret.",
     )
+    keys: Path = Field(
+        default_factory=lambda settings: settings["home"] / "keys",
+        description="Folder of the keys by which files are encrypted, `<name>.key`.",
+    )
     as_of: date = Field(
         default_factory=date.today,
         description="The day the marts speak of, `YYYY-MM-DD`.",
@@ -88,7 +92,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
         return text
 
-    @field_validator("landing", "home", "decisions", "erasure_key", mode="after")
+    @field_validator("landing", "home", "decisions", "erasure_key", "keys", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()

@@ -248,7 +248,8 @@ def test_a_filter_of_metrics_reads_the_release_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    "setting", sorted({*Settings.model_fields} - {"landing", "home", "decisions", "erasure_key"})
+    "setting",
+    sorted({*Settings.model_fields} - {"landing", "home", "decisions", "erasure_key", "keys"}),
 )
 def test_a_hostile_setting_is_refused(
     released: Installation, monkeypatch: pytest.MonkeyPatch, setting: str
