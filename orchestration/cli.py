@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.backups.commands import add_verbs as add_backup_verbs
 from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
     add_privacy_verbs(verbs)
+    add_backup_verbs(verbs)
     add_operations(verbs)
     add_segments(verbs)
     return parser

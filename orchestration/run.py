@@ -300,6 +300,10 @@ def only_one_run(settings: Settings) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        if (settings.home / ".restore").exists():
+            from orchestration.backups.restoring import settle  # noqa: PLC0415 - hardly ever
+
+            settle(settings)
         yield
 
 

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         default_factory=lambda settings: settings["home"] / "keys",
         description="Folder of the keys by which files are encrypted, `<name>.key`.",
     )
+    backups: Path = Field(
+        default_factory=lambda settings: settings["home"] / "backups",
+        description="Folder of the backups of this home, and of no other.",
+    )
     as_of: date = Field(
         default_factory=date.today,
         description="The day the marts speak of, `YYYY-MM-DD`.",
@@ -57,6 +61,9 @@ class Settings(BaseSettings):
     )
     keep_releases: int = Field(
         default=7, ge=2, description="How many releases stay on disk, the current one included."
+    )
+    keep_backups: int = Field(
+        default=7, ge=1, description="How many backups stay in a folder, the newest ones."
     )
 
     keep_runs: int = Field(
@@ -92,7 +99,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
         return text
 
-    @field_validator("landing", "home", "decisions", "erasure_key", "keys", mode="after")
+    @field_validator("landing", "home", "decisions", "erasure_key", "keys", "backups", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()

@@ -26,7 +26,9 @@ REPORTS_KEPT_DAYS = 30
 # The reason of a rejected line whose text is no longer kept.
 FORGOTTEN = "what stood in this line is no longer kept"
 
-_SET_ASIDE = re.compile(r"(work|release_candidate)\.duckdb\.(?!wal$|tmp$).+|dagster\.damaged.*")
+_SET_ASIDE = re.compile(
+    r"(work|release_candidate)\.duckdb\.(?!wal$|tmp$).+|dagster\.damaged.*|replaced\.\d{8}T\d{6}Z"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Rule:
 
 RULES = (
     Rule("releases", "releases/", "the last {keep_releases}", "WAREHOUSE_KEEP_RELEASES"),
+    Rule("backups", "backups/", "the last {keep_backups} of a folder", "WAREHOUSE_KEEP_BACKUPS"),
+    Rule("homes that a restore replaced", "replaced.*", "the newest", None),
     Rule("run ledger", "runs/", "the last {keep_runs} runs", "WAREHOUSE_KEEP_RUNS"),
     Rule("logs of runs", "logs/", "the last {keep_runs} runs", "WAREHOUSE_KEEP_RUNS"),
     Rule("Dagster's runs", "dagster/", "the last {keep_runs} runs", "WAREHOUSE_KEEP_RUNS"),
@@ -72,6 +76,7 @@ PARTS = {
     "gate reports": ("data_docs", "gates"),
     "ledger and logs": ("runs", "logs"),
     "reports to people": ("reports",),
+    "backups": ("backups",),
 }
 _ELSE = "anything else"
 

@@ -96,7 +96,7 @@ def note(
         problem = problem or f"{FORGOTTEN} is what an erasure leaves, and no name or reason"
         raise AccessLogError(f"Nothing was shown: {problem}.")
     try:
-        with _locked(settings):
+        with locked(settings):
             key = _key(settings)
             count, previous, masked = _end(settings, key)
             line: dict[str, Any] = {
@@ -122,7 +122,7 @@ def note(
 def read_log(settings: Settings) -> AccessLog:
     """Return the log, proven line by line. Raises PrivacyError when it cannot be read at all."""
     try:
-        with _locked(settings):
+        with locked(settings):
             return _read(settings)
     except OSError as error:
         raise AccessLogError(f"{settings.access_log} cannot be read ({error.strerror}).") from error
@@ -146,7 +146,7 @@ def mask_log(settings: Settings, scanner: Scanner) -> int:
     """
     if not settings.access_log.exists():
         return 0
-    with _locked(settings):
+    with locked(settings):
         lines = settings.access_log.read_bytes().splitlines(keepends=True)
         masked = [_masked(line, scanner) for line in lines]
         changed = sum(old != new for old, new in zip(lines, masked, strict=True))
@@ -330,7 +330,7 @@ def _masked(text: bytes, scanner: Scanner) -> bytes:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
+def locked(settings: Settings) -> Iterator[None]:
     """Hold the lock of the log; it is a file of its own, for an erasure replaces the log."""
     descriptor = os.open(_lock_path(settings), os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
     with os.fdopen(descriptor, "r+b") as file:

@@ -39,10 +39,12 @@ class Plan(BaseModel):
     customer_count: int
     people: People
     requests: tuple[str, ...] = ()
+    keyed_hashes: tuple[str, ...] = ()  # of people whom a restore knows by their tombstones only
     is_begun: bool = False
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
     releases: dict[str, str] = Field(default_factory=dict)
     decisions: int = 0
+    backups: tuple[str, ...] = ()
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
@@ -51,7 +53,8 @@ class Certificate(BaseModel):
 
     rows: what became of rows of `raw`, by feed. releases: old and new ids of releases that were
     written anew. scanned: what was searched after everything. seconds: wall time of each step.
-    tombstones_hash: of the sorted keyed hashes. previous: hash of the certificate before this one.
+    tombstones_hash: of the sorted keyed hashes. backups_deleted: names of backups in whose place
+    one without the person has come. previous: hash of the certificate before this one.
     certificate_hash: of all the others.
     """
 
@@ -71,6 +74,7 @@ class Certificate(BaseModel):
     decisions_removed: int
     files_masked: int
     files_removed: int
+    backups_deleted: tuple[str, ...] = ()
     scanned: dict[str, int]
     found: int
     seconds: dict[str, float] = {}
@@ -99,11 +103,13 @@ def plan_erasure(
     by: str,
     why: str,
     requests: Iterable[str] = (),
+    keyed_hashes: Iterable[str] = (),
 ) -> Plan:
     """Decide that people are forgotten; the next run does it. Only for who holds the lock.
 
-    count: how many customers they are. requests: keyed hashes of what it answers. Raises
-    PrivacyError when name or reason would keep them in the certificate.
+    count: how many customers they are. requests: keyed hashes of what it answers. keyed_hashes:
+    tombstones by which rows are met beside what names the people. Raises PrivacyError when name or
+    reason would keep them in the certificate.
     """
     scanner = Scanner(people.needles)
     for what, text in (("--by", by), ("--why", why)):
@@ -122,6 +128,7 @@ def plan_erasure(
         reason=why.strip(),
         customer_count=count,
         requests=tuple(requests),
+        keyed_hashes=tuple(keyed_hashes),
         people=people,
     )
     save_plan(settings, plan)
@@ -205,9 +212,14 @@ def save_plan(settings: Settings, plan: Plan) -> None:
     unfinished.replace(folder / PLAN)
 
 
+def as_written(certificate: Certificate) -> bytes:
+    """The content of `certificate.json`."""
+    return (certificate.model_dump_json(indent=1) + "\n").encode()
+
+
 def keep_certificate(settings: Settings, plan: Plan, certificate: Certificate) -> None:
     """Write the certificate; then nothing names the person any more."""
-    write_whole(certificate_path(settings, plan), certificate.model_dump_json(indent=1) + "\n")
+    write_whole(certificate_path(settings, plan), as_written(certificate).decode())
     _shred(settings.erasures / plan.erasure_id / PLAN)
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.backups.archive import BackupError, known_backups, renew_backups
 from orchestration.faults import remove_database, write_whole
 from orchestration.gates.history import history_file
 from orchestration.gates.layers import noted_layers
@@ -40,6 +41,7 @@ from orchestration.privacy.certificates import (
     PLAN,
     Certificate,
     Plan,
+    as_written,
     certificate_path,
     hash_before,
     keep_certificate,
@@ -100,6 +102,7 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         connection.execute("set TimeZone = 'UTC'")
         # Only its own: what becomes of whose rows is counted for each erasure.
         own = frozenset(keyed(tombstones.key, identifier) for identifier in plan.people.identifiers)
+        own |= frozenset(plan.keyed_hashes)
         Tombstones(tombstones.key, own).enter(connection)
         with timed(plan, "rows of raw"), transaction(connection):
             erased = erase_raw(connection, FEEDS)
@@ -173,7 +176,13 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
                 f"{len(findings.places)} places, among them {', '.join(findings.places[:5])}. "
                 "Run again with `warehouse forget --resume`; report it if it stays."
             )
-        certificate = _certify(
+        plan.backups += tuple(
+            name
+            for name in (path.name for path in known_backups(settings))
+            if name not in plan.backups
+        )
+        save_plan(settings, plan)
+        certificate = _certificate(
             settings,
             plan,
             findings,
@@ -181,12 +190,15 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             files_masked=len(masked),
             files_removed=len(removed),
         )
+        with timed(plan, "backup"):
+            _renew_backups(settings, plan, certificate)
+        keep_certificate(settings, plan, certificate)
         done.append(certificate)
         log.info("erasure %s is complete: %s", plan.erasure_id, certificate_path(settings, plan))
     return done
 
 
-def _certify(
+def _certificate(
     settings: Settings,
     plan: Plan,
     findings: Findings,
@@ -198,7 +210,7 @@ def _certify(
     stones = json.loads(
         (settings.erasures / plan.erasure_id / "tombstones.json").read_text(encoding="utf-8")
     )["keyed_hashes"]
-    certificate = Certificate(
+    return Certificate(
         erasure_id=plan.erasure_id,
         requested_at=plan.requested_at,
         completed_at=datetime.now(UTC),
@@ -215,6 +227,7 @@ def _certify(
         decisions_removed=plan.decisions,
         files_masked=files_masked,
         files_removed=files_removed,
+        backups_deleted=plan.backups,
         scanned={
             "files": findings.file_count,
             "bytes": findings.byte_count,
@@ -227,8 +240,15 @@ def _certify(
         tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
         previous=hash_before(settings, plan),
     ).sealed()
-    keep_certificate(settings, plan, certificate)
-    return certificate
+
+
+def _renew_backups(settings: Settings, plan: Plan, certificate: Certificate) -> None:
+    """Let one backup without the person take the place of all that were made before."""
+    kept = {f"erasures/{plan.erasure_id}/certificate.json": as_written(certificate)}
+    try:
+        renew_backups(settings, erasure_id=plan.erasure_id, extra=kept)
+    except BackupError as error:
+        raise PrivacyError(str(error)) from error
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -416,5 +436,10 @@ def _outside(settings: Settings) -> list[Path]:
 
 
 def _is_own(settings: Settings, path: Path) -> bool:
-    """Plans name who is to be forgotten: this one's goes last, another's has its own turn."""
+    """Plans name who is to be forgotten: this one's goes last, another's has its own turn.
+
+    Backups say nothing without their key; one without the person takes their place at the end.
+    """
+    if path.parent == settings.backups:
+        return True
     return path.parent.parent == settings.erasures and path.name.startswith(PLAN)

@@ -24,9 +24,10 @@ from orchestration.privacy.identifiers import (
     VALUES,
     VISITOR,
     identifier_sql,
+    keyed_sql,
     record_sql,
 )
-from orchestration.privacy.tombstones import PrivacyError
+from orchestration.privacy.tombstones import PrivacyError, Tombstones, meets_sql
 from orchestration.sql import literal, quoted
 
 CUSTOMER_ID = re.compile(r"cus_[0-9a-f]{20}")
@@ -147,7 +148,66 @@ class Registry:
             " where current_id in (select customer_id from temp.subjects)"
         )
         self._enter_records()
-        identifiers = self._identifiers()
+        return self._people(self._identifiers())
+
+    def forgotten(self, tombstones: Tombstones) -> People:
+        """Return who is known by tombstones alone: what is held of them all the same.
+
+        A record is theirs when it has a tombstone, or when each of its rows would not land; a
+        customer when somebody of them is among its records, for nobody can say what of its values
+        came from whom. Their orders and values are those that have a tombstone.
+        """
+        execute = self._connection.execute
+        tombstones.enter(self._connection)
+        execute("create or replace temp table told (record varchar, is_met boolean)")
+        # of whom the release tells, whether or not there are rows
+        execute("insert into temp.told select record, null from temp.crosswalk")
+        for feed in FEEDS:
+            record = record_sql(feed)
+            if record is not None and self._has(f"raw.{feed.table}"):
+                execute(
+                    f"insert into temp.told select {record}, {meets_sql(feed)}"
+                    f" from raw.{quoted(feed.table)}"
+                )
+        if self._has("raw.web__events"):
+            execute(
+                f"insert into temp.told select distinct {literal(VISITOR)} || anonymous_id, null"
+                " from raw.web__events"
+            )
+        met = "(select keyed_hash from temp.tombstones)"
+        execute(
+            "create or replace temp table own_records as select record from temp.told"
+            " where record is not null group by record"
+            f" having {keyed_sql('record')} in {met} or coalesce(bool_and(is_met), false)"
+        )
+        execute("create or replace temp table shared_values (identifier varchar)")
+        execute(
+            "create or replace temp table own_values as select distinct identifier, typed"
+            f" from temp.bearers where {keyed_sql('identifier')} in {met}"
+        )
+        execute("create or replace temp table own_orders (order_id varchar)")
+        if self._has("raw.shop__orders"):
+            order = f"{literal(ORDER)} || order_id"
+            execute(
+                "insert into temp.own_orders select distinct order_id from raw.shop__orders"
+                f" where coalesce({keyed_sql(order)} in {met}, false)"
+            )
+        execute(
+            "create or replace temp table subjects as select distinct customer_id"
+            " from temp.crosswalk where record in (select record from temp.own_records)"
+        )
+        execute(
+            "insert into temp.subjects select customer_id from temp.redirects"
+            " where current_id in (select customer_id from temp.subjects)"
+        )
+        return self._people(
+            self._list(
+                "select record from temp.own_records union select identifier from temp.own_values"
+                f" union select {literal(ORDER)} || order_id from temp.own_orders"
+            )
+        )
+
+    def _people(self, identifiers: tuple[str, ...]) -> People:
         return People(
             customers=self._list("select customer_id from temp.subjects"),
             records=self._list("select record from temp.own_records"),
