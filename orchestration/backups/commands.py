@@ -171,6 +171,13 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
         by, why = _who(options)
         path = _found(settings, options.file)
         about = archive.read_about(path, archive.backup_key(settings))
+        if options.erasures is None and not any(settings.erasures.glob("*/tombstones.json")):
+            console.print(
+                f"{settings.erasures} knows of nobody who was forgotten: if the home was lost, give"
+                " a copy of that folder with --erasures, or people come back.",
+                style="yellow",
+                markup=False,
+            )
         if not options.confirm:
             there = restoring.would_replace(settings, home)
             console.print(

@@ -80,6 +80,8 @@ def _show_status(status: "Status") -> None:
     _show_gates(status)
     disk = ", ".join(f"{part} {_size(used)}" for part, used in status.disk.items() if used)
     _line("disk", f"{_size(sum(status.disk.values()))}: {disk}")
+    if status.backups:
+        _line("backups", f"{len(status.backups)}, the newest {status.backups[-1].name}")
     _line("next", status.next_run)
     for sentence in status.attention:
         _line("attention", sentence, "red")

@@ -21,6 +21,12 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from orchestration.backups.archive import (
+    BackupError,
+    backup_key,
+    known_backups,
+    read_about,
+)
 from orchestration.identity.decisions import (
     DecisionError,
     check_consistent,
@@ -28,6 +34,7 @@ from orchestration.identity.decisions import (
     read_decisions,
 )
 from orchestration.identity.parameters import REFERENCE, ParameterError, read_parameters
+from orchestration.keys import variable
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandingError, list_landing
 from orchestration.landing.withdrawals import (
@@ -57,6 +64,8 @@ SUITES = PROJECT_ROOT / "expectations"
 
 # Beside the working database: a release and its copy, the marts under way, what DuckDB spills.
 FREE_PER_DATABASE = 3
+# A night without a backup may happen, a weekend too.
+BACKUP_DAYS = 3
 _LEAST_FREE_BYTES = 1 << 30
 _EXTENSIONS = ("core_functions", "icu", "json", "parquet")
 # DuckDB locks its files, and readers follow a link that is renamed: network drives do neither well.
@@ -292,7 +301,9 @@ def _settings(settings: Settings) -> _Found:
     known = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}
     known.add("WAREHOUSE_DAGSTER_STORAGE")
     unknown = sorted(
-        name for name in os.environ if name.startswith("WAREHOUSE_") and name not in known
+        name
+        for name in os.environ
+        if name.startswith("WAREHOUSE_") and name not in known and not name.startswith(variable(""))
     )
     if unknown:
         fine = False
@@ -435,6 +446,34 @@ def _access_log(settings: Settings) -> _Found:
     yield Level.OK, f"{len(log.lines)} lines as they were written", ""
 
 
+def _backups(settings: Settings) -> _Found:
+    try:
+        found = known_backups(settings)
+        if not found:
+            yield Level.OK, "none; `warehouse backup` makes one", ""
+            return
+        newest = read_about(found[-1], backup_key(settings))
+    except BackupError as error:
+        yield Level.ERROR, str(error), "Until then nothing can be restored, nor an erasure ended."
+        return
+    age = datetime.now(UTC) - newest.made_at
+    said = f"{len(found)}, the newest of {newest.made_at:%Y-%m-%d %H:%M} UTC"
+    if age > timedelta(days=BACKUP_DAYS):
+        yield (
+            Level.WARNING,
+            f"{said}, {age.days} days ago",
+            "`warehouse backup`, or look at what should make one each night.",
+        )
+    elif found[-1].is_relative_to(settings.home):
+        yield (
+            Level.WARNING,
+            f"{said}, inside the home",
+            "Name a folder of another disk in WAREHOUSE_BACKUPS: a lost home loses these.",
+        )
+    else:
+        yield Level.OK, said, ""
+
+
 def _database(settings: Settings) -> _Found:
     path = settings.working_database
     if not path.exists():
@@ -493,6 +532,7 @@ def _left_behind(settings: Settings) -> _Found:
     killed = [r for r in read_ledger(settings)[0] if r.outcome is Outcome.RUNNING]
     left = [
         *settings.home.glob(".landing-*"),
+        *settings.home.glob(".restore"),
         *settings.home.glob("*.duckdb.tmp"),
         *(settings.releases.glob(".staging-*") if settings.releases.is_dir() else ()),
         *(settings.releases.glob(".trash-*") if settings.releases.is_dir() else ()),
@@ -513,7 +553,7 @@ def _left_behind(settings: Settings) -> _Found:
     if aside:
         yield (
             Level.WARNING,
-            f"{aside[0].name} was set aside because it could not be used",
+            f"{aside[0].name} was set aside, because it could not be used or was replaced",
             "Look into it, or delete it: nothing needs it.",
         )
     if not (killed or left or aside):
@@ -581,6 +621,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "decisions": _decisions,
     "erasures": _erasures,
     "access log": _access_log,
+    "backups": _backups,
     "working database": _database,
     "release": _release,
     "left behind": _left_behind,

@@ -6,10 +6,12 @@ and everything else comes from the ledger, the release and the landing.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from orchestration.backups.archive import BackupError, known_backups
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandedFile, LandingError, list_landing
 from orchestration.operations.ledger import (
@@ -62,6 +64,7 @@ class Status:
     disk: dict[str, int] = field(default_factory=dict)
     waiting: Waiting = field(default_factory=Waiting)
     next_run: str = ""
+    backups: list[Path] = field(default_factory=list)
     attention: list[str] = field(default_factory=list)
 
     @property
@@ -103,6 +106,7 @@ class Status:
                 "gone": list(self.waiting.gone),
             },
             "next_run": self.next_run,
+            "backups": [str(path) for path in self.backups],
         }
 
 
@@ -116,6 +120,10 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
     _tell_runs(status)
     _tell_release(status)
     _tell_next(status)
+    try:
+        status.backups = known_backups(settings)
+    except BackupError as error:
+        status.attention.append(str(error))
     if broken:
         status.attention.append(
             f"{len(broken)} files in {broken[0].parent} are no records of runs, among them "

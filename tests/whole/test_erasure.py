@@ -139,6 +139,11 @@ def forgotten(
     failed = installation.warehouse("run", as_of="2026-07-02")
     assert failed.exit_code == 1
     broken.unlink()
+    assert installation.warehouse("make-key", "backup").exit_code == 0
+    made = installation.warehouse("backup", as_of="2026-07-02")
+    assert made.exit_code == 0, made.output
+    (backup,) = (installation.home / "backups").iterdir()
+    shutil.copyfile(backup, folder / "kept-elsewhere.whb")
     before = {
         release.id: read_manifest(release) for release in list_releases(installation.settings)
     }
@@ -157,6 +162,7 @@ def forgotten(
         "untouched": untouched,
         "outcome": outcome,
         "folder": folder,
+        "backup": backup,
     }
 
 
@@ -176,6 +182,37 @@ def test_no_byte_of_the_person_is_left(forgotten: Mapping[str, Any]) -> None:
     findings = Scanner(people.needles, people.keys).folder(installation.home)
     assert findings.places == []
     assert findings.cell_count > 1_000_000
+
+
+def test_a_backup_without_the_person_takes_the_place_of_older_ones(
+    forgotten: Mapping[str, Any],
+) -> None:
+    installation = forgotten["installation"]
+    (certificate,) = certificates(installation.settings)
+    assert certificate.backups_deleted == (forgotten["backup"].name,)
+    (fresh,) = (installation.home / "backups").iterdir()
+    assert fresh.name != forgotten["backup"].name
+    assert installation.warehouse("verify-backup", "--all").exit_code == 0
+
+
+def test_a_backup_from_before_the_erasure_brings_nobody_back(
+    forgotten: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """One that was copied elsewhere, into a home of its own."""
+    installation, people = forgotten["installation"], forgotten["people"]
+    kept, home = str(forgotten["folder"] / "kept-elsewhere.whb"), tmp_path / "restored"
+    outcome = installation.warehouse("restore", kept, "--into", str(home), "--confirm", *BY)
+    assert outcome.exit_code == 0, outcome.output
+    assert list(naive_search(home, [*people.needles])) == []
+    assert Scanner(people.needles, people.keys).folder(home).places == []
+    restored = Installation(installation.landing, home)
+    first, again = certificates(restored.settings)
+    assert (again.requested_by, again.found) == ("restore", 0)
+    assert first.erasure_id in again.reason
+    assert again.rows == first.rows
+    # the release is the one that the erasure itself had written anew
+    (release,) = list_releases(restored.settings)
+    assert release.id in first.releases.values()
 
 
 def test_the_certificate_tells_what_was_done_and_names_nobody(

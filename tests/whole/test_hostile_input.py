@@ -114,6 +114,16 @@ ATTEMPTS: dict[str, Attempt] = {
     "subject-report why": lambda text: ["subject-report", f"--why={text}", *BY[:2], "crm:C1"],
     "subject-report out": lambda text: ["subject-report", *BY, f"--out={text}", "crm:no"],
     "access-log of": lambda text: ["access-log", f"--of={text}"],
+    "make-key name": lambda text: ["make-key", text],
+    "backup to": lambda text: ["backup", f"--to={text}"],
+    "backup by": lambda text: ["backup", f"--by={text}"],
+    "backup why": lambda text: ["backup", f"--why={text}"],
+    "verify-backup file": lambda text: ["verify-backup", text],
+    "restore file": lambda text: ["restore", "--confirm", text],
+    "restore into": lambda text: ["restore", f"--into={text}", "--confirm", "none.whb"],
+    "restore erasures": lambda text: ["restore", f"--erasures={text}", "--confirm", "none.whb"],
+    "restore by": lambda text: ["restore", f"--by={text}", "--confirm", "none.whb"],
+    "restore why": lambda text: ["restore", f"--why={text}", "--confirm", "none.whb"],
 }
 # A second each, in libraries that other attempts go through as well.
 SLOW = {"metrics where", "metrics by", "metrics order", "train out", "preview parameters"}
@@ -249,7 +259,10 @@ def test_a_filter_of_metrics_reads_the_release_and_nothing_else(
 
 @pytest.mark.parametrize(
     "setting",
-    sorted({*Settings.model_fields} - {"landing", "home", "decisions", "erasure_key", "keys"}),
+    sorted(
+        {*Settings.model_fields}
+        - {"landing", "home", "decisions", "erasure_key", "keys", "backups"}
+    ),
 )
 def test_a_hostile_setting_is_refused(
     released: Installation, monkeypatch: pytest.MonkeyPatch, setting: str
