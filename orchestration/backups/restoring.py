@@ -63,7 +63,7 @@ def restore(
         staged.home.mkdir(mode=0o700, parents=True)
         about, _ = read_backup(path, backup_key(settings), staged.home)
         _prove(staged, about)
-        _bring_erasures(target, staged, [settings.erasures, target.erasures, erasures])
+        _bring_erasures(settings, target, staged, erasures)
         done = _forget_again(staged, about, by=by, why=why)
         kept = _keep_logs(target, staged)
         note_backup(staged, "restore", path, about, by=by, why=why)
@@ -103,13 +103,15 @@ def _prove(staged: Settings, about: About) -> None:
 # --- who was forgotten since --------------------------------------------------------------------
 
 
-def _bring_erasures(target: Settings, staged: Settings, folders: list[Path | None]) -> None:
-    """Add the erasures that are known elsewhere to those of the backup."""
-    for folder in dict.fromkeys(one for one in folders if one is not None):
-        if not folder.is_dir():
-            if folder == target.erasures or folder == folders[0]:
-                continue
-            raise BackupError(f"{folder} is no folder of erasures.")
+def _bring_erasures(
+    settings: Settings, target: Settings, staged: Settings, given: Path | None
+) -> None:
+    """Add the erasures that are known elsewhere to those of the backup, and their key."""
+    if given is not None and not given.is_dir():
+        raise BackupError(f"{given} is no folder of erasures.")
+    for folder in dict.fromkeys((settings.erasures, target.erasures, given)):
+        if folder is None or not folder.is_dir():
+            continue
         for path in sorted(folder.glob("*/*.json")):
             copied = staged.erasures / path.parent.name / path.name
             copied.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +122,10 @@ def _bring_erasures(target: Settings, staged: Settings, folders: list[Path | Non
             plan = json.loads(path.read_bytes()) | {"is_begun": False}
             write_whole(copied, json.dumps(plan), mode=0o600)
         _bring_lifts(folder / "lifted.csv", staged.erasures / "lifted.csv")
-    if not staged.erasure_key.exists() and target.erasure_key.exists():
-        shutil.copy(target.erasure_key, staged.erasure_key)
+    # a backup from before the first erasure has none
+    for key in (settings.erasure_key, target.erasure_key):
+        if key.exists() and not staged.erasure_key.exists():
+            shutil.copy(key, staged.erasure_key)
 
 
 def _bring_lifts(path: Path, to: Path) -> None:
