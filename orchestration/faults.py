@@ -16,7 +16,6 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.release.content import ReleaseError
 from orchestration.settings import Settings
 from orchestration.sql import quoted
 
@@ -115,6 +114,9 @@ def told(settings: Settings, failure: Callable[[str], Exception]) -> Iterator[No
             sentences := put_away_damaged(settings)
         ):
             raise failure(" ".join([*sentences, "Run again."])) from error
+        # here, for a release is made of roles and feeds, which write their files with this module
+        from orchestration.release.content import ReleaseError  # noqa: PLC0415
+
         is_told = isinstance(error.__cause__, ReleaseError)
         if not is_told and (sentence := fault_sentence(settings, error)):
             raise failure(sentence) from error

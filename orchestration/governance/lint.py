@@ -1,4 +1,4 @@
-"""What is wrong with classes and purposes, in sentences: `python -m orchestration.governance.lint`.
+"""What is wrong with classes, purposes and roles: `python -m orchestration.governance.lint`.
 
 Part of `make lint`. dbt's parse is kept in `dbt_project/target`, so a second lint takes 5 s.
 """
@@ -10,11 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from orchestration.governance.models import Model, read_models, source_feeds
 from orchestration.governance.register import Register, RegisterError, read_register
 from orchestration.landing.feeds import FEEDS, Feed, Pii
+from orchestration.release import ReleaseError
+from orchestration.release.roles import read_roles, unknown_names
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse
 
 _CLASSES = "governance/columns.yml"
 _PURPOSES = "governance/purposes.yml"
+_ROLES = "governance/roles.yml"
 
 
 def problems(
@@ -162,8 +165,16 @@ def main() -> int:
     home = PROJECT_ROOT / "dbt_project" / "target" / "lint-governance"
     try:
         manifest = parse(Settings(home=home))
-        found = problems(read_models(manifest), source_feeds(manifest, FEEDS), read_register())
-    except RegisterError as error:
+        models = read_models(manifest)
+        found = problems(models, source_feeds(manifest, FEEDS), read_register())
+        marts = {
+            model.name: [column.name for column in model.columns]
+            for model in models.values()
+            if model.layer == "marts"
+        }
+        for role in read_roles():
+            found += [f"{_ROLES}: {sentence}" for sentence in unknown_names(role, marts)]
+    except (RegisterError, ReleaseError) as error:
         found = str(error).splitlines()
     for sentence in found:
         print(sentence, file=sys.stderr)

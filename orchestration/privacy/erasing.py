@@ -63,7 +63,8 @@ from orchestration.privacy.tombstones import (
 )
 from orchestration.provenance import provenance
 from orchestration.release import rewrite_releases
-from orchestration.release.releases import STORAGE_VERSION
+from orchestration.release.content import STORAGE_VERSION
+from orchestration.release.roles import read_roles
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted, transaction
 from orchestration.transform import builds
@@ -113,7 +114,11 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         save_plan(settings, plan)
         with timed(plan, "releases"):
             renamed = rewrite_releases(
-                settings, forgotten.edit_marts, erasure_id=plan.erasure_id, progress=log.debug
+                settings,
+                forgotten.edit_marts,
+                erasure_id=plan.erasure_id,
+                roles=read_roles(),
+                progress=log.debug,
             )
         plan.releases |= renamed
         save_plan(settings, plan)

@@ -8,8 +8,6 @@ without it is refused.
 """
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +16,10 @@ from pathlib import Path
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestration import keys
 from orchestration.faults import write_whole
 from orchestration.journal import Journal, shown, time_problem, written_time
+from orchestration.keys import BadKeyError
 from orchestration.landing.feeds import Feed
 from orchestration.privacy.identifiers import RULES, VALUES, identifier_sql, kept_sql, keyed_sql
 from orchestration.settings import Settings
@@ -28,7 +28,6 @@ from orchestration.sql import literal, quoted
 FORGOTTEN = "[forgotten]"
 """What stands in a text where an address of a forgotten person stood."""
 
-_KEY_BYTES = 32
 _LIFTED_COLUMNS = ("keyed_hash", "decided_by", "decided_at", "reason")
 # What may be an e-mail or a phone number within a text or an address of a page.
 _MENTION = r"[\w.+-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+|[+(]?[0-9][0-9 ()/.-]{6,}[0-9]"
@@ -107,15 +106,10 @@ def read_tombstones(settings: Settings) -> Tombstones:
 
 def erasure_key(settings: Settings) -> bytes:
     """Return the key; makes one, readable by its owner only, when nobody was ever forgotten."""
-    path = settings.erasure_key
-    if not path.exists() and not any(settings.erasures.glob("*/tombstones.json")):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    return _read_key(settings)
+    try:
+        return keys.erasure_key(settings)
+    except BadKeyError as error:
+        raise PrivacyError(str(error)) from error
 
 
 def requests_done(settings: Settings) -> set[str]:
@@ -271,19 +265,10 @@ def _read_stones(path: Path) -> Stones:
 
 
 def _read_key(settings: Settings) -> bytes:
-    path = settings.erasure_key
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except OSError as error:
-        raise PrivacyError(
-            f"The key of the tombstones, {path}, cannot be read ({error.strerror}): people who "
-            "were forgotten could come back. Bring it back, or let WAREHOUSE_ERASURE_KEY name it."
-        ) from error
-    except ValueError as error:
-        raise PrivacyError(f"{path} is no key: expected {2 * _KEY_BYTES} hex digits.") from error
-    if len(key) != _KEY_BYTES:
-        raise PrivacyError(f"{path} is no key: expected {2 * _KEY_BYTES} hex digits.")
-    return key
+        return keys.read_erasure_key(settings)
+    except BadKeyError as error:
+        raise PrivacyError(str(error)) from error
 
 
 def _check_of(key: bytes) -> str:

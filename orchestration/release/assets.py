@@ -11,6 +11,7 @@ from orchestration.gates import gate_records, why_not_released
 from orchestration.operations.ledger import Outcome
 from orchestration.provenance import provenance
 from orchestration.release import ReleaseError, current_release, publish, read_manifest
+from orchestration.release.roles import read_roles
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
 
@@ -31,8 +32,9 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             fail_window=timedelta(hours=26), warn_window=timedelta(hours=25)
         ),
         description=(
-            "The published marts: `current/warehouse.duckdb`, `current/parquet/` and their "
-            "manifest. Written only when all four gates have passed, switched in one step."
+            "The published marts: `current/warehouse.duckdb`, `current/parquet/`, a file for each "
+            "role and their manifest. Written only when all four gates have passed, switched in "
+            "one step."
         ),
     )
     def release(warehouse: Warehouse) -> dg.MaterializeResult[None]:
@@ -54,6 +56,7 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                     provenance=explained,
                     released_at=now,
                     measures=measures,
+                    roles=read_roles(),
                     progress=log.debug,
                 )
             except ReleaseError as error:

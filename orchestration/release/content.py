@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from orchestration.sql import quoted
 
 SCHEMA = "marts"
+STORAGE_VERSION = "v1.0.0"
 
 # Types that a Parquet file and a DuckDB 1.0 reader both carry without loss. Their text is never
 # empty and never holds a `|`.

@@ -2,8 +2,9 @@
 
     <home>/current -> releases/20261122T101500Z-1f9c2ab0
     <home>/releases/20261122T101500Z-1f9c2ab0/
-        warehouse.duckdb        every mart, in schema marts, readable by DuckDB 1.0 and later
-        parquet/<table>.parquet the same marts as files
+        warehouse.duckdb        every mart, in schema marts: the steward's, readable by its owner
+        parquet/<table>.parquet the same marts as files, with the same rights
+        <role>.duckdb           what a role may see of them (`governance/roles.yml`)
         manifest.json           what it holds and why it may be trusted
 
 A release is written under a hidden name, flushed to disk and renamed; then the link is replaced.
@@ -25,14 +26,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestration.keys import BadKeyError, erasure_key
 from orchestration.release.content import (
     SCHEMA,
+    STORAGE_VERSION,
     ReleaseError,
     Table,
     hash_tables,
@@ -41,10 +44,12 @@ from orchestration.release.content import (
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
 
-STORAGE_VERSION = "v1.0.0"
 # Of `manifest.json`. A field that is added gets a default, so that older manifests stay readable; a
 # change that older code must not read gets a new number.
 MANIFEST_FORMAT = 1
+
+if TYPE_CHECKING:
+    from orchestration.release.roles import Role
 
 Progress = Callable[[str], None]
 # Fills schema `marts` of the attached database `release` from that of the one attached as `before`.
@@ -55,6 +60,9 @@ _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 # Hidden names: what a killed publish or prune may leave behind, for the next one to sweep up.
 _STAGING = ".staging-"
 _TRASH = ".trash-"
+
+_READABLE = 0o755
+_STEWARD_ONLY = 0o600
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -89,6 +97,7 @@ class Manifest(BaseModel):
     provenance: dict[str, object]
     measures: dict[str, float] = {}  # what the next release is compared with
     erasures: tuple[str, ...] = ()  # after which this release was written anew
+    roles: dict[str, dict[str, int]] = {}  # rows by role and table
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,12 @@ class Release:
 
     @property
     def database(self) -> Path:
-        """Open it read-only: to change a published file is to damage the release."""
+        """The steward's file. Open it read-only: to change it is to damage the release."""
         return self.path / "warehouse.duckdb"
+
+    def role_database(self, role: str) -> Path:
+        """What a role sees."""
+        return self.path / f"{role}.duckdb"
 
     @property
     def manifest(self) -> Path:
@@ -119,6 +132,7 @@ def publish(
     gates: Sequence[Mapping[str, object]],
     provenance: Mapping[str, object],
     released_at: datetime,
+    roles: "Sequence[Role]",
     measures: Mapping[str, float] | None = None,
     progress: Progress = lambda _: None,
 ) -> Release:
@@ -126,7 +140,7 @@ def publish(
 
     gates: the outcome of every gate, provenance: code version, inputs and whatever else explains
     the content; both go into the manifest as they are. released_at: with a time zone. measures:
-    what the next release is compared with.
+    what the next release is compared with. roles: who gets a file of what they may see.
     Raises ReleaseError when the candidate cannot be published or the disk cannot take it; the
     current release is then untouched and nothing is left behind.
     """
@@ -140,6 +154,7 @@ def publish(
         try:
             replaces = _replaced_by_next(settings)
             tables = _write_marts(settings, staging, progress)
+            rows_by_role = _write_roles(settings, staging, roles, progress)
             content_hash = hash_tables(tables)
             release_id = f"{stamp}-{content_hash[:8]}"
             manifest = Manifest(
@@ -153,6 +168,7 @@ def publish(
                 gates=[dict(gate) for gate in gates],
                 provenance=dict(provenance),
                 measures=dict(measures or {}),
+                roles=rows_by_role,
             )
             release = _put_in_place(settings, staging, manifest)
             _switch(settings, release)
@@ -167,12 +183,18 @@ def publish(
 
 
 def rewrite_releases(
-    settings: Settings, edit: Edit, *, erasure_id: str, progress: Progress = lambda _: None
+    settings: Settings,
+    edit: Edit,
+    *,
+    erasure_id: str,
+    roles: "Sequence[Role]",
+    progress: Progress = lambda _: None,
 ) -> dict[str, str]:
     """Write every release on disk anew, as an erasure wants it; returns old and new ids.
 
     A release that the edit leaves as it is stays. Another one keeps its time, gets another content
-    hash and so another id, and notes the erasure; `current` follows. Safe to repeat when it was
+    hash and so another id, and notes the erasure; `current` follows. What roles see of it is made
+    anew by the policy of today. Safe to repeat when it was
     killed. Raises ReleaseError when a release cannot be read or the disk cannot take it; what was
     rewritten by then is done.
     """
@@ -180,7 +202,9 @@ def rewrite_releases(
     with _alone(settings):
         _sweep(settings)
         for release in list_releases(settings):
-            written = _rewrite(settings, release, edit, erasure_id, progress)
+            written = _rewrite(
+                settings, release, edit, erasure_id=erasure_id, roles=roles, progress=progress
+            )
             if written.id != release.id:
                 if _linked_id(settings) == release.id:
                     _switch(settings, written)
@@ -290,12 +314,18 @@ def verify_release(release: Release) -> None:
 
 
 def _rewrite(
-    settings: Settings, release: Release, edit: Edit, erasure_id: str, progress: Progress
+    settings: Settings,
+    release: Release,
+    edit: Edit,
+    *,
+    erasure_id: str,
+    roles: "Sequence[Role]",
+    progress: Progress,
 ) -> Release:
     manifest = read_manifest(release)
     stamp = release.id[: len(release.id) - 9]
     staging = Release(stamp, settings.releases / f"{_STAGING}{stamp}")
-    (staging.path / "parquet").mkdir(parents=True)
+    _open_staging(staging)
     try:
         with _connect(settings, staging) as connection:
             connection.execute(f"attach {literal(release.database)} as before (read_only)")
@@ -309,8 +339,10 @@ def _rewrite(
         if content_hash == manifest.content_hash:
             shutil.rmtree(staging.path)
             return release
+        rows_by_role = _write_roles(settings, staging, roles, progress)
         written = manifest.model_copy(
             update={
+                "roles": rows_by_role,
                 "release_id": f"{stamp}-{content_hash[:8]}",
                 "content_hash": content_hash,
                 "tables": tables,
@@ -329,6 +361,8 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
     staging.manifest.write_text(manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8")
     _seal(staging.manifest)
     _flush(staging.path / "parquet")
+    staging.path.chmod(_READABLE)
+    (staging.path / "parquet").chmod(_READABLE)
     _flush(staging.path)
     release = Release(manifest.release_id, settings.releases / manifest.release_id)
     if release.path.exists():
@@ -346,13 +380,45 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
 
 def _write_marts(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
     """Write the database and the Parquet files; what is described is what was copied."""
-    (staging.path / "parquet").mkdir(parents=True)
+    _open_staging(staging)
     if _close_candidate(settings, staging).startswith(STORAGE_VERSION):
         shutil.copyfile(settings.candidate_database, staging.database)
     else:
         _convert_candidate(settings, staging)
     progress(f"copied {staging.database.stat().st_size / 1e6:,.1f} MB")
     return _write_parquet(settings, staging, progress)
+
+
+def _open_staging(staging: Release) -> None:
+    """Make the hidden folder, closed to others until every file in it has its rights."""
+    staging.path.mkdir(mode=0o700, parents=True)
+    (staging.path / "parquet").mkdir()
+
+
+def _write_roles(
+    settings: Settings, staging: Release, roles: "Sequence[Role]", progress: Progress
+) -> dict[str, dict[str, int]]:
+    """Write what each role sees; the steward's files are closed to everybody else."""
+    # here, for it knows the feeds, and whoever only asks for a release need not load them
+    from orchestration.release.roles import write_roles  # noqa: PLC0415
+
+    for path in (staging.database, *(staging.path / "parquet").iterdir()):
+        path.chmod(_STEWARD_ONLY)
+    try:
+        secret = erasure_key(settings)
+    except BadKeyError as error:
+        raise ReleaseError(str(error)) from error
+    with _connect(settings, staging) as connection:
+        _attach(connection, staging.database)
+        written = write_roles(
+            connection,
+            roles,
+            staging.path,
+            secret,
+        )
+    for role, rows in written.items():
+        progress(f"wrote {role}.duckdb, {sum(rows.values()):,} rows")
+    return written
 
 
 def _write_parquet(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:

@@ -28,7 +28,8 @@ def release(house: House, as_of: date = date(2026, 6, 30)) -> None:
         )
         connection.execute("create schema candidate.marts")
         connection.execute("create table candidate.marts.customers as select '1' as customer_id")
-    publish(settings, gates=[], provenance={"code_version": "abc"}, released_at=RELEASED_AT)
+    by = {"code_version": "abc"}
+    publish(settings, gates=[], provenance=by, released_at=RELEASED_AT, roles=[])
 
 
 def landed(house: House) -> None:

@@ -1,6 +1,6 @@
 """A small house in a temporary folder: marts in SQL, published on a clock of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,8 +8,17 @@ import duckdb
 import pytest
 
 from orchestration.release import Release, publish
+from orchestration.release.roles import Role
 from orchestration.settings import Settings
 
+# Sees the columns of the small marts, as everybody may.
+READER = Role(
+    name="reader",
+    description="Reads what tests publish.",
+    mode="0644",
+    tables="everything",
+    columns={"customer_id": "show", "name": "show", "marker": "show"},
+)
 MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 
 
@@ -45,7 +54,9 @@ def release(settings: Settings, build: Callable[..., None]) -> Callable[..., Rel
     """Build marts and publish them, an hour after the last time unless a moment is given."""
     clock = [MONDAY]
 
-    def release(*statements: str, at: datetime | None = None) -> Release:
+    def release(
+        *statements: str, at: datetime | None = None, roles: Sequence[Role] = (READER,)
+    ) -> Release:
         if statements:
             build(*statements)
         clock[0] += timedelta(hours=1)
@@ -54,6 +65,7 @@ def release(settings: Settings, build: Callable[..., None]) -> Callable[..., Rel
             gates=[{"gate": "marts", "success": True}],
             provenance={"code_version": "abc123"},
             released_at=at or clock[0],
+            roles=roles,
         )
 
     return release

@@ -28,6 +28,7 @@ from orchestration.release import (
     verify_release,
 )
 from orchestration.settings import Settings
+from tests.release.conftest import READER
 
 # Children start from a clean server that has the imports done: 10 ms each.
 processes = get_context("forkserver")
@@ -51,7 +52,8 @@ def build_marts(settings: Settings, marker: int, rows: int = 100) -> None:
 
 
 def publish_now(settings: Settings) -> Release:
-    return publish(settings, gates=[], provenance={}, released_at=datetime.now(UTC))
+    now = datetime.now(UTC)
+    return publish(settings, gates=[], provenance={}, released_at=now, roles=[READER])
 
 
 def marker_in(source: str, connection: duckdb.DuckDBPyConnection) -> set[tuple[int, int]]:
@@ -88,8 +90,11 @@ def read_until(stop: Event, home: Path, report: Connection) -> None:
                 folder = (home / "current" / "parquet").resolve()
                 os.chdir(folder)
                 also_seen = marker_in("read_parquet('{mart}.parquet')", connection)
-            if [marts for markers in (seen, also_seen) for _, marts in markers] != [len(MARTS)] * 2:
-                faults.append(f"mixed: {seen} {also_seen}")
+                connection.execute("attach '../reader.duckdb' as reader (read_only)")
+                role_seen = marker_in("reader.marts.{mart}", connection)
+            counted = [marts for markers in (seen, also_seen, role_seen) for _, marts in markers]
+            if counted != [len(MARTS)] * 3:
+                faults.append(f"mixed: {seen} {also_seen} {role_seen}")
         except Exception as error:
             faults.append(repr(error))
         reads += 1

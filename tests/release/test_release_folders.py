@@ -121,8 +121,13 @@ def test_nothing_is_written_beside_the_marts_and_no_file_can_be_written_to(
     files = {
         path.relative_to(published.path).as_posix(): path for path in published.path.rglob("*.*")
     }
-    assert sorted(files) == ["manifest.json", "parquet/customers.parquet", "warehouse.duckdb"]
-    assert all(path.stat().st_mode & 0o222 == 0 for path in files.values())
+    rights = {name: f"{path.stat().st_mode & 0o777:04o}" for name, path in files.items()}
+    assert rights == {
+        "manifest.json": "0444",
+        "parquet/customers.parquet": "0400",
+        "reader.duckdb": "0444",
+        "warehouse.duckdb": "0400",
+    }
 
 
 def _read_as_nobody(database: str) -> None:
@@ -144,7 +149,7 @@ def test_a_reader_without_rights_reads_a_read_only_file_in_a_read_only_folder(
         for folder, mode in modes.items():
             folder.chmod(mode | 0o111)
         reader = get_context("forkserver").Process(
-            target=_read_as_nobody, args=(str(settings.current / "warehouse.duckdb"),)
+            target=_read_as_nobody, args=(str(settings.current / "reader.duckdb"),)
         )
         reader.start()
         reader.join()
@@ -222,6 +227,7 @@ def test_gates_and_provenance_of_any_kind_reach_the_manifest_as_json(
         gates=[{"observed": float("nan"), "at": NOON}],
         provenance={"landing": settings.home, "files": ("a", "b"), "day": date(2026, 3, 1)},
         released_at=NOON,
+        roles=[],
     )
     written = json.loads(published.manifest.read_text())
     assert written["gates"] == [{"observed": None, "at": "2026-03-01T12:00:00Z"}]
