@@ -69,8 +69,8 @@ class Manifest:
             """
             select file_path, content_hash, size_bytes, modified_ns, status, line_count,
                 loaded_count, new_row_count, repeated_row_count, rejected_count,
-                forgotten_count, expired_count, message, is_present, loaded_at, extra_columns, accepted_columns,
-                read_columns, contract
+                forgotten_count, expired_count, message, is_present, loaded_at, extra_columns,
+                accepted_columns, read_columns, contract
             from raw.files
             qualify row_number() over (
                 partition by file_path order by is_present desc, loaded_at desc, content_hash

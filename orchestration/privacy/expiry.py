@@ -122,7 +122,7 @@ def find_expiring(
             parent = known[rule.parent] if rule.parent else None
             _find(connection, known[name], rule, limit, parent, is_held=name in held)
     return {
-        name: _due(connection, feed, policy[name], day, accepted, known)
+        name: _due(connection, feed, policy[name], day, accepted=accepted, known=known)
         for name, feed in known.items()
     }
 
@@ -264,7 +264,7 @@ def _is_old(rule: Rule, limit: date, text_of: _TextOf) -> str:
 
     Dates in raw begin with year, month and day; the zone moves one by less than two days.
     """
-    if limit.year == 9999:  # noqa: PLR2004 - a day after the last there is
+    if limit.year == 9999:
         return "true"
     cut = (limit + timedelta(days=2)).isoformat()
     texts = ", ".join(text_of(column) for column in rule.dated_by)
@@ -400,6 +400,7 @@ def _due(
     feed: Feed,
     rule: Rule,
     day: date,
+    *,
     accepted: Accepted,
     known: Mapping[str, Feed],
 ) -> Due:

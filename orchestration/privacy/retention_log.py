@@ -1,7 +1,7 @@
 """What has expired, and what people let expire though it is much of a feed.
 
-Runs write `retention_log.csv`: by which rule, as of which day, how many rows. A line is there before
-its rows go, so a run that is killed in between leaves one twice and never none. People write
+Runs write `retention_log.csv`: by which rule, as of which day, how many rows. A line is there
+before its rows go, so a run that is killed in between leaves one twice and never none. People write
 `retention_confirmations.csv`. Both say up to which day rows of a feed may go by an action: what is
 older is no surprise any more, whichever file brings it again.
 """

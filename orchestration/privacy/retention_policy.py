@@ -227,12 +227,12 @@ def _dated_by(
             return None, ()
         dating, columns = parent, (column,)
     dates = [one.name for one in dating.columns if one.type is ColumnType.TIMESTAMP]
-    for name in columns:
-        if name not in dates:
-            problems.append(
-                f"{place}, dated_by: {shown(name)} is no column of {dating.name} with a time;"
-                f" it has {', '.join(dates) or 'none'}."
-            )
+    problems += [
+        f"{place}, dated_by: {shown(name)} is no column of {dating.name} with a time; it has"
+        f" {', '.join(dates) or 'none'}."
+        for name in columns
+        if name not in dates
+    ]
     return (dating if dating != feed else None), columns
 
 

@@ -113,6 +113,14 @@ ATTEMPTS: dict[str, Attempt] = {
     "subject-report by": lambda text: ["subject-report", f"--by={text}", *BY[2:], "crm:C1"],
     "subject-report why": lambda text: ["subject-report", f"--why={text}", *BY[:2], "crm:C1"],
     "subject-report out": lambda text: ["subject-report", *BY, f"--out={text}", "crm:no"],
+    "retention confirm": lambda text: ["retention", *BY, f"--confirm={text}"],
+    "retention by": lambda text: ["retention", f"--by={text}", *BY[2:], "--confirm=web/events"],
+    "retention why": lambda text: ["retention", f"--why={text}", *BY[:2], "--confirm=web/events"],
+    "hold what": lambda text: ["hold", *BY, text],
+    "hold by": lambda text: ["hold", f"--by={text}", *BY[2:], "crm:no"],
+    "hold why": lambda text: ["hold", f"--why={text}", *BY[:2], "crm:no"],
+    "hold until": lambda text: ["hold", *BY, f"--until={text}", "web/events"],
+    "hold release": lambda text: ["hold", *BY, f"--release={text}"],
     "access-log of": lambda text: ["access-log", f"--of={text}"],
 }
 # A second each, in libraries that other attempts go through as well.
