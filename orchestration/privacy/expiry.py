@@ -187,6 +187,7 @@ def apply(
             f" where rowid in ({landed} and not is_superseded)",
             _COUNTED_AS,
         )
+    _leave_out_living(connection, feeds)
 
 
 def told(due: Mapping[str, Due]) -> dict[str, dict[str, int]]:
@@ -209,7 +210,7 @@ def unconfirmed(rule: Rule, due: Due) -> str:
 
 
 def forget_history(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave values of expired records out of what the releases so far remember of them.
+    """Leave expired records, and customers of no others, out of what releases remember of them.
 
     After the memory of the current release was loaded. Once a release is without them, their
     records are no longer noted.
@@ -222,7 +223,15 @@ def forget_history(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             "delete from state.expired_records where source_record_id not in"
             " (select source_record_id from state.customer_history"
-            " where source_record_id is not null)"
+            " where source_record_id is not null"
+            " union select source_record_id from state.customer_sources)"
+        )
+        # A run of an earlier day would count people as members who are no customers any more.
+        connection.execute(
+            "delete from state.customer_segment_memberships where customer_id in"
+            " (select customer_id from state.customer_sources group by customer_id"
+            " having bool_and(source_record_id in"
+            " (select source_record_id from state.expired_records)))"
         )
         connection.execute(
             "delete from state.customer_history where source_record_id in"
@@ -467,4 +476,16 @@ def _note_records(
                 f" (select row_id from temp.expiring where feed = {literal(feed.name)}"
                 " and place = 'raw' and not is_held)"
                 + (" and customer_id is null" if feed.name == "shop/orders" else "")
+            )
+
+
+def _leave_out_living(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed]) -> None:
+    """Take back the note of records that other rows still speak of, as orders of an account."""
+    if not connection.execute("select 1 from state.expired_records limit 1").fetchone():
+        return
+    for feed in feeds:
+        if record := record_sql(feed):
+            connection.execute(
+                "delete from state.expired_records where source_record_id in"
+                f" (select {record} from raw.{quoted(feed.table)})"
             )
