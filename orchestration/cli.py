@@ -20,6 +20,7 @@ from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.operations.commands import add_operations
 from orchestration.privacy.commands import add_verbs as add_privacy_verbs
+from orchestration.privacy.retention_commands import add_verbs as add_retention_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_identity_verbs(verbs)
     add_privacy_verbs(verbs)
     add_backup_verbs(verbs)
+    add_retention_verbs(verbs)
     add_operations(verbs)
     add_segments(verbs)
     return parser
@@ -276,6 +278,8 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
         table.add_row("rejects", f"{landing['rejected_count']:,} (`make rejects` says why)")
         if withdrawn := landing.get("files_withdrawn"):
             table.add_row("withdrawn", f"{withdrawn:,} files (`warehouse withdrawals` says why)")
+    if expired := sum(counts["expiring"] for counts in record.retention.values()):
+        table.add_row("expired", f"{expired:,} rows (`warehouse retention` says by which rule)")
     if rows:
         table.add_row(
             "people", f"{rows['customer_sources']:,} records → {rows['customers']:,} customers"

@@ -42,6 +42,7 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             ):
                 if copied != journal:
                     _copy_if_there(journal, copied)
+            _copy_if_there(settings.retention_log, copy.retention_log)
             target_folder(copy).mkdir(exist_ok=True)
             for name in ("manifest.json", "partial_parse.msgpack"):
                 _copy_if_there(target_folder(settings) / name, target_folder(copy) / name)

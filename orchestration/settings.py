@@ -130,6 +130,21 @@ class Settings(BaseSettings):
         return self.home / "overrides.csv"
 
     @property
+    def holds(self) -> Path:
+        """Whose records, or which feeds, must not expire or be erased, one line each."""
+        return self.home / "holds.csv"
+
+    @property
+    def retention_confirmations(self) -> Path:
+        """What people let expire though it is much of a feed, one line each."""
+        return self.home / "retention_confirmations.csv"
+
+    @property
+    def retention_log(self) -> Path:
+        """What has expired, a line for each run and feed; written by runs."""
+        return self.home / "retention_log.csv"
+
+    @property
     def erasures(self) -> Path:
         """A folder for each erasure: its tombstones, its certificate, its plan while under way."""
         return self.home / "erasures"
@@ -162,6 +177,8 @@ class Settings(BaseSettings):
             "withdrawals of files": self.withdrawals,
             "corrections of rows": self.corrections,
             "overrides of checks": self.overrides,
+            "legal holds": self.holds,
+            "confirmations of what expires": self.retention_confirmations,
         }
 
     @property

@@ -15,6 +15,7 @@ from orchestration.governance.models import Model, ancestors, read_models, sourc
 from orchestration.governance.register import BASES, Purpose, Register, read_register
 from orchestration.landing.feeds import FEEDS, Feed, Pii
 from orchestration.operations.retention import RULES
+from orchestration.privacy.retention_policy import read_policy
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse
 
@@ -54,7 +55,8 @@ STORAGE = (
     (
         "landed rows and what is made of them",
         "work.duckdb: raw, staging, identity",
-        "until the file is withdrawn (`warehouse withdraw`), or the purpose of a column ends",
+        "as the retention policy says, see above; or until the file is withdrawn (`warehouse"
+        " withdraw`), or the purpose of a column ends",
     ),
     (
         "marts",
@@ -69,7 +71,8 @@ STORAGE = (
     ),
     (
         "what people decided, in their name",
-        "decisions.csv, overrides.csv, quarantine.csv, withdrawals.csv",
+        "decisions.csv, overrides.csv, quarantine.csv, withdrawals.csv, holds.csv,"
+        " retention_confirmations.csv; retention_log.csv of runs",
         "no end: nothing else can make it again",
     ),
     ("files of the sources", "the landing folder", "whatever the one who delivers them decides"),
@@ -102,6 +105,7 @@ def page_text(manifest: "Manifest", register: Register | None = None) -> str:
             *_classes(known),
             *_owners(known),
             *_activities(known),
+            *_retention(),
             *_storage(),
             _SECURITY,
             *_lineage(known),
@@ -243,6 +247,20 @@ def _activity(known: _Known, purpose: Purpose) -> Iterator[tuple[str, str]]:
             if ids & set(reader.depends_on_nodes)
         ),
     )
+
+
+def _retention() -> Iterator[str]:
+    yield (
+        "## Retention\n\nHow long what landed is kept, from `seeds/reference/retention_policy.csv`;"
+        " every run applies it\n([privacy.md](privacy.md#how-long-it-is-kept)). The periods are a"
+        " proposal: the controller decides them.\n\n"
+    )
+    yield "| feed | from | period | then | why so long |\n|---|---|---|---|---|\n"
+    for rule in read_policy(FEEDS).values():
+        place = f"{rule.parent}." if rule.parent else ""
+        dated = " or ".join(f"`{place}{column}`" for column in rule.dated_by)
+        yield f"| {rule.feed} | {dated} | {rule.period} | {rule.action} | {_line(rule.basis)} |\n"
+    yield "\n"
 
 
 def _storage() -> Iterator[str]:

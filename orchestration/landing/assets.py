@@ -38,8 +38,10 @@ from orchestration.operations.ledger import Outcome
 from orchestration.operations.migrations import migrate
 from orchestration.operations.retention import forget_rejects
 from orchestration.privacy.erasing import begin_erasures
+from orchestration.privacy.expiry import RetentionError, expire, forget_history, told
 from orchestration.privacy.raw_rows import Forgetter, erase_raw
 from orchestration.privacy.requests import follow_requests
+from orchestration.privacy.retention_policy import RetentionPolicyError, read_policy
 from orchestration.privacy.tombstones import PrivacyError, Tombstones
 from orchestration.provenance import provenance
 from orchestration.release import (
@@ -52,7 +54,7 @@ from orchestration.release import (
 )
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
-from orchestration.sql import transaction
+from orchestration.sql import quoted, transaction
 from orchestration.transform.builds import drop_leftovers
 from orchestration.transform.rule_files import SegmentRuleError
 from orchestration.transform.segments import check_segment_rules
@@ -97,7 +99,8 @@ def landing(
         try:
             # before anything is landed: a rule that cannot be used would fail the marts at the end
             check_segment_rules()
-        except SegmentRuleError as error:
+            read_policy(FEEDS)
+        except (SegmentRuleError, RetentionPolicyError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         with _working_database(settings) as connection:
             drop_leftovers(connection)
@@ -131,12 +134,14 @@ def landing(
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             keep_arrivals(connection, settings.arrivals)
             _let_back_in(connection, warehouse, tombstones)
-            stage.rows = sum(feed.raw_row_count for feed in report.feeds.values())
+            _expire(connection, warehouse)
+            stage.rows = sum(_row_count(connection, feed) for feed in FEEDS)
             forgotten = forget_rejects(connection, settings.keep_rejects_days, datetime.now(UTC))
             if forgotten:
                 log.info("forgot %d rejected lines of files that are gone", forgotten)
             warehouse.record.feeds = feed_freshness(connection, settings, report)
             _load_ids(connection, release)
+            forget_history(connection)
             _load_decisions(connection, settings)
             inputs = str(provenance(settings, connection)["inputs"])
             unchanged = (
@@ -223,6 +228,20 @@ def _let_back_in(
             with transaction(connection):
                 erase_raw(connection, FEEDS)
         log.info("quarantine: %d rows readmitted, %d repaired", readmitted, repaired)
+
+
+def _expire(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Let go what has been kept long enough; before anything is made of it."""
+    try:
+        due = expire(connection, warehouse.settings, f"run {warehouse.record.run_id}")
+    except (RetentionError, RetentionPolicyError, PrivacyError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    warehouse.record.retention = told(due)
+
+
+def _row_count(connection: duckdb.DuckDBPyConnection, feed: Feed) -> int:
+    row = connection.execute(f"select count(*) from raw.{quoted(feed.table)}").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:

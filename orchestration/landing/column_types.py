@@ -12,7 +12,8 @@ from orchestration.landing.feeds import ColumnType
 _EARLIEST, _LATEST = "'0001-01-01'", "'9999-12-31 23:59:59.999999'"
 
 
-def _timestamptz(text: str) -> str:
+def timestamp_sql(text: str) -> str:
+    """Return SQL of the instant that a text expression is (`timestamptz`); NULL when it is none."""
     # The second try is for `2026-01-31T10:00Z`, which ISO 8601 allows and DuckDB does not read;
     # coalesce evaluates it only where the first try failed.
     return (
@@ -59,7 +60,7 @@ def fits_sql(type_: ColumnType, text: str) -> str:
         case ColumnType.TIMESTAMP:
             return (
                 f"({text} like '____-__-__%' and"
-                f" {_timestamptz(text)} between {_EARLIEST} and {_LATEST})"
+                f" {timestamp_sql(text)} between {_EARLIEST} and {_LATEST})"
             )
 
 

@@ -1,6 +1,7 @@
 """Landing: every line of every file goes to schema `raw`, or to `raw.rejects` with a reason.
 
-Three laws, for each file: `loaded_count + rejected_count + forgotten_count = line_count`;
+Three laws, for each file:
+`loaded_count + rejected_count + forgotten_count + expired_count = line_count`;
 `loaded_count = new_row_count + repeated_row_count`; its rows, rejects and manifest entry commit in
 one transaction or not at all. A line is a data record as `readers` defines it: the header and blank
 lines are none, a CSV record with line breaks inside quotes is one, a row of a Parquet file is one.

@@ -69,8 +69,8 @@ class Manifest:
             """
             select file_path, content_hash, size_bytes, modified_ns, status, line_count,
                 loaded_count, new_row_count, repeated_row_count, rejected_count,
-                forgotten_count, message, is_present, loaded_at, extra_columns, accepted_columns,
-                read_columns, contract
+                forgotten_count, expired_count, message, is_present, loaded_at, extra_columns,
+                accepted_columns, read_columns, contract
             from raw.files
             qualify row_number() over (
                 partition by file_path order by is_present desc, loaded_at desc, content_hash
@@ -169,7 +169,7 @@ class Manifest:
             self._connection,
             """
             select file_path, line_count, loaded_count, rejected_count, forgotten_count,
-                extra_columns, missing_columns
+                expired_count, extra_columns, missing_columns
             from raw.files
             where feed = $feed and content_hash = $hash and status = 'loaded'
             order by file_path <> $path, loaded_at, file_path
@@ -190,6 +190,7 @@ class Manifest:
             repeated_row_count=row["loaded_count"],
             rejected_count=row["rejected_count"],
             forgotten_count=row["forgotten_count"],
+            expired_count=row["expired_count"],
             seconds=seconds,
             message=None if is_same_path else f"Same content as {other}.",
         )
@@ -254,6 +255,7 @@ class Manifest:
                 "repeated_row_count",
                 "rejected_count",
                 "forgotten_count",
+                "expired_count",
                 "message",
                 "seconds",
             ):
@@ -364,5 +366,6 @@ def _known_outcome(file: LandedFile, row: dict[str, Any]) -> FileOutcome:
         repeated_row_count=row["repeated_row_count"],
         rejected_count=row["rejected_count"],
         forgotten_count=row["forgotten_count"],
+        expired_count=row["expired_count"],
         message=row["message"],
     )

@@ -90,7 +90,8 @@ create table if not exists raw.files (
     accepted_columns varchar,
     drift varchar,
     contract varchar,
-    forgotten_count bigint default 0
+    forgotten_count bigint default 0,
+    expired_count bigint default 0
 )
 """
 

@@ -35,6 +35,7 @@ class FileOutcome:
     repeated_row_count: int = 0
     rejected_count: int = 0
     forgotten_count: int = 0
+    expired_count: int = 0
     seconds: float = 0.0
     message: str | None = None
 

@@ -341,6 +341,7 @@ def _mark_withdrawn(connection: duckdb.DuckDBPyConnection, withdrawal: Withdrawa
             repeated_row_count = 0,
             rejected_count = 0,
             forgotten_count = 0,
+            expired_count = 0,
             extra_columns = null,
             missing_columns = null,
             read_columns = null,

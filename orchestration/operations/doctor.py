@@ -47,6 +47,9 @@ from orchestration.operations.ledger import Outcome, no_run_beside, read_ledger
 from orchestration.operations.migrations import MIGRATIONS, schema_version
 from orchestration.privacy.access_log import read_log
 from orchestration.privacy.certificates import certificates, pending
+from orchestration.privacy.holds import holds_in_force
+from orchestration.privacy.retention_log import read_accepted
+from orchestration.privacy.retention_policy import RetentionPolicyError, read_policy
 from orchestration.privacy.tombstones import PrivacyError, read_tombstones
 from orchestration.release import (
     ReleaseError,
@@ -374,7 +377,8 @@ def _reference(settings: Settings) -> _Found:  # noqa: ARG001
     try:
         read_parameters(REFERENCE)
         check_segment_rules()
-    except (ParameterError, SegmentRuleError, OSError) as error:
+        read_policy(FEEDS)
+    except (ParameterError, SegmentRuleError, RetentionPolicyError, OSError) as error:
         fine = False
         yield Level.ERROR, str(error), "Correct it; a run would stop before anything is landed."
     if fine:
@@ -414,6 +418,8 @@ def _erasures(settings: Settings) -> _Found:
     try:
         done, waiting = certificates(settings), pending(settings)
         tombstones = read_tombstones(settings)
+        holds_in_force(settings, settings.as_of)
+        read_accepted(settings)
     except PrivacyError as error:
         yield Level.ERROR, str(error), "Until then every run is refused, or its proof is worthless."
         return

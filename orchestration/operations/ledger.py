@@ -64,7 +64,8 @@ class RunRecord(BaseModel):
 
     what: `the whole job`, or the assets that were asked for. started_by: `cli`, `backfill`,
     `schedule <name>`, `sensor <name>`, `ui`. disk: bytes in `$WAREHOUSE_HOME` by part at the end.
-    erasures: those that it completed. unfinished: why one that is pending was not completed.
+    retention: rows that expired by feed, and those that a hold or a missing date kept. erasures:
+    those that it completed. unfinished: why one that is pending was not completed.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -83,6 +84,7 @@ class RunRecord(BaseModel):
     stages: list[Stage] = Field(default_factory=list)
     landing: dict[str, Any] = Field(default_factory=dict)
     feeds: dict[str, FeedFreshness] = Field(default_factory=dict)
+    retention: dict[str, dict[str, int]] = Field(default_factory=dict)
     gates: list[dict[str, Any]] = Field(default_factory=list)
     release: dict[str, Any] = Field(default_factory=dict)
     disk: dict[str, int] = Field(default_factory=dict)

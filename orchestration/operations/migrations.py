@@ -69,6 +69,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         "alter table if exists raw.files"
         " add column if not exists forgotten_count bigint default 0;",
     ),
+    Migration(
+        5,
+        "lines of files that are older than the retention policy keeps",
+        "alter table if exists raw.files add column if not exists expired_count bigint default 0;",
+    ),
 )
 
 

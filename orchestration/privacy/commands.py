@@ -108,11 +108,13 @@ def _lines(file: Path | None) -> list[str]:
 
 def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) -> int:
     from orchestration.privacy.certificates import plan_erasure  # noqa: PLC0415 - Dagster
+    from orchestration.privacy.holds import refuse_held  # noqa: PLC0415
 
-    with _registry(settings) as (connection, registry):
-        customers = _find(registry, asked, "Nobody was erased.")
+    with registry_of(settings) as (connection, registry):
+        customers = find_customers(registry, asked, "Nobody was erased.")
         people = registry.people(customers)
-        _note(settings, people, options, outcome="counts and records shown")
+        refuse_held(registry, settings, people.customers, people.records)
+        note_access(settings, people, options, outcome="counts and records shown")
         _show(connection, people, len(customers))
         if not options.confirm:
             console.print("\nNothing was changed; `--confirm` erases them.")
@@ -123,7 +125,7 @@ def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) ->
 
 
 @contextmanager
-def _registry(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection, Registry]]":
+def registry_of(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection, Registry]]":
     """Who is who, while nobody else writes. Raises PrivacyError when nobody can be known now."""
     from orchestration.privacy.people import Registry  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
@@ -143,7 +145,7 @@ def _registry(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection, 
         raise PrivacyError(str(error)) from error
 
 
-def _note(
+def note_access(
     settings: Settings, people: "People", options: argparse.Namespace, *, outcome: str
 ) -> None:
     """Note in the access log who looks at people. Raises PrivacyError when it cannot be kept."""
@@ -168,7 +170,7 @@ def _note(
     )
 
 
-def _find(registry: "Registry", asked: Iterable[str], so: str) -> list[str]:
+def find_customers(registry: "Registry", asked: Iterable[str], so: str) -> list[str]:
     """The customers that are meant. Raises PrivacyError naming those who are not clear.
 
     so: what has come of it, at the end of the message.
@@ -379,12 +381,12 @@ def _subject_report(settings: Settings, options: argparse.Namespace) -> int:
             if not text.strip():
                 raise PrivacyError(f"{option} is missing: somebody has to answer for it.")
         folder = options.out or settings.reports
-        with _registry(settings) as (connection, registry):
-            customers = _find(registry, [options.identifier], "Nothing was written.")
+        with registry_of(settings) as (connection, registry):
+            customers = find_customers(registry, [options.identifier], "Nothing was written.")
             people = registry.people(customers)
             paths(folder, customers[0])
             report = collect(settings, connection, customers[0], people, case=options.why.strip())
-            _note(settings, people, options, outcome="report written")
+            note_access(settings, people, options, outcome="report written")
             written = write(report, folder)
     except PrivacyError as error:
         console.print(str(error), style="red", markup=False)
@@ -451,8 +453,8 @@ def _names_of(settings: Settings, identifier: str) -> list[str]:
 
     kind_of(identifier)
     try:
-        with _registry(settings) as (_, registry):
-            people = registry.people(_find(registry, [identifier], "Nothing is listed."))
+        with registry_of(settings) as (_, registry):
+            people = registry.people(find_customers(registry, [identifier], "Nothing is listed."))
     except PrivacyError:
         if kind_of(identifier) not in {"customer", "record"}:
             raise

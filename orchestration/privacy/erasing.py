@@ -301,7 +301,7 @@ def _drop_decisions(
     connection: duckdb.DuckDBPyConnection, settings: Settings, plan: Plan, scanner: Scanner
 ) -> None:
     """Take lines that name them out of what people decided; `_mask_files` masks the others."""
-    for journal in (settings.decisions, settings.corrections):
+    for journal in (settings.decisions, settings.corrections, settings.holds):
         if not journal.exists():
             continue
         head, *lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)

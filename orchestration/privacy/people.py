@@ -138,8 +138,11 @@ class Registry:
             ).fetchall()
         return [customer for (customer,) in found]
 
-    def people(self, customers: Iterable[str]) -> People:
-        """Return everything by which these customers could be found again."""
+    def people(self, customers: Iterable[str], records: Iterable[str] = ()) -> People:
+        """Return everything by which these customers could be found again.
+
+        records: of theirs whatever anybody knows by now, for example when ids were lost.
+        """
         execute = self._connection.execute
         execute("create or replace temp table subjects (customer_id varchar)")
         execute("insert into temp.subjects select unnest($ids)", {"ids": sorted(set(customers))})
@@ -147,7 +150,7 @@ class Registry:
             "insert into temp.subjects select customer_id from temp.redirects"
             " where current_id in (select customer_id from temp.subjects)"
         )
-        self._enter_records()
+        self._enter_records(sorted(set(records)))
         return self._people(self._identifiers())
 
     def forgotten(self, tombstones: Tombstones) -> People:
@@ -277,13 +280,15 @@ class Registry:
                         " where record is not null and identifier is not null"
                     )
 
-    def _enter_records(self) -> None:
+    def _enter_records(self, given: Sequence[str]) -> None:
         """The people's own records and values; records of nobody that bear one are theirs too."""
         execute = self._connection.execute
         execute(
             "create or replace temp table own_records as"
             " select distinct record from temp.crosswalk"
             " where customer_id in (select customer_id from temp.subjects)"
+            " union select unnest($given::varchar[])",
+            {"given": list(given)},
         )
         # A device that somebody else was logged in on is theirs as much as it is this person's.
         if self._has("raw.web__events"):

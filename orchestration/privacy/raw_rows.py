@@ -46,15 +46,15 @@ def erase_raw(connection: duckdb.DuckDBPyConnection, feeds: Sequence[Feed]) -> d
     """
     found: dict[str, Erased] = {}
     for feed in feeds:
-        deleted = _take_out(connection, "raw.quarantine", meets_in_quarantine(feed))
+        deleted = take_out(connection, "raw.quarantine", meets_in_quarantine(feed))
         anonymised = 0
         table = f"raw.{quoted(feed.table)}"
         if kept := anonymised_sql(feed):
             changed = f"select rowid as row_id, {kept} from {table} where {meets_sql(feed)}"
-            anonymised, dropped = _rewrite(connection, feed, table, changed)
+            anonymised, dropped = rewrite(connection, feed, table, changed)
             deleted += dropped
         else:
-            deleted += _take_out(connection, table, meets_sql(feed))
+            deleted += take_out(connection, table, meets_sql(feed))
         masked = _mask_raw(connection, feed, table)
         erased = Erased(deleted, anonymised, masked)
         if erased != Erased():
@@ -151,27 +151,35 @@ def meets_in_quarantine(feed: Feed) -> str:
     return f"feed = {literal(feed.name)} and {meets_sql(feed, text_of)}"
 
 
-def _take_out(connection: duckdb.DuckDBPyConnection, table: str, condition: str) -> int:
-    """Delete rows, and count them where the files of the manifest count theirs."""
+def take_out(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    condition: str,
+    counted_as: str = "forgotten_count",
+) -> int:
+    """Delete rows, and count them where the files of the manifest count theirs; returns how many.
+
+    counted_as: column of `raw.files` to which they go from the loaded ones.
+    """
     connection.execute(
         "create or replace temp table erased as"
         f" select rowid as row_id, _source_file, _load_id from {table} where {condition}"
     )
-    count = _count_forgotten(connection)
+    count = _count_gone(connection, counted_as)
     if count:
         connection.execute(f"delete from {table} where rowid in (select row_id from temp.erased)")
     connection.execute("drop table temp.erased")
     return count
 
 
-def _count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
+def _count_gone(connection: duckdb.DuckDBPyConnection, counted_as: str) -> int:
     connection.execute(
-        """
+        f"""
         update raw.files
         set
             new_row_count = new_row_count - gone.row_count,
             loaded_count = loaded_count - gone.row_count,
-            forgotten_count = forgotten_count + gone.row_count
+            {counted_as} = {counted_as} + gone.row_count
         from (
             select _source_file, _load_id, count(*) as row_count from temp.erased group by all
         ) as gone
@@ -182,13 +190,17 @@ def _count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
-def _rewrite(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, table: str, changed: str
+def rewrite(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    table: str,
+    changed: str,
+    counted_as: str = "forgotten_count",
 ) -> tuple[int, int]:
     """Replace rows by others with a hash of their own; returns how many, and how many were twice.
 
     changed: query of row_id and the columns of the feed. Versions of a fact that differed only in
-    what is gone are one row now, for hashes in raw are unique.
+    what is gone are one row now, for hashes in raw are unique. counted_as: as in `take_out`.
     """
     names = ", ".join(quoted(column.name) for column in feed.columns)
     connection.execute(
@@ -216,7 +228,7 @@ def _rewrite(
         ) > 1
         """
     )
-    dropped = _count_forgotten(connection)
+    dropped = _count_gone(connection, counted_as)
     row = connection.execute(
         f"insert into {table} ({names}, _load_id, _loaded_at, _source_file, _row_hash)"
         f" select {names}, _load_id, _loaded_at, _source_file, _row_hash from temp.rewritten"
@@ -238,7 +250,7 @@ def _mask_raw(connection: duckdb.DuckDBPyConnection, feed: Feed, table: str) -> 
             f"select masked.row_id, {others}, masked.text as {quoted(column)}"
             f" from {table} as landed inner join temp.masked on landed.rowid = masked.row_id"
         )
-        masked, _ = _rewrite(connection, feed, table, changed)
+        masked, _ = rewrite(connection, feed, table, changed)
         connection.execute("drop table temp.masked")
         count += masked
     return count

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.privacy.certificates import Plan, pending, plan_erasure
+from orchestration.privacy.holds import refuse_held
 from orchestration.privacy.identifiers import identifier_sql
 from orchestration.privacy.people import Registry, kind_of
 from orchestration.privacy.tombstones import PrivacyError, erasure_key, keyed, requests_done
@@ -72,6 +73,11 @@ def follow_requests(connection: duckdb.DuckDBPyConnection, settings: Settings) -
                 f"{request.request_id}, {', '.join(found[:5])}; `warehouse forget` erases the one "
                 "who is meant, by customer id."
             )
+            continue
+        try:
+            refuse_held(registry, settings, found, registry.people(found).records)
+        except PrivacyError as error:
+            problems.append(f"{request.place}: {error}")
             continue
         customers += found
         if not found:
