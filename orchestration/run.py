@@ -278,6 +278,7 @@ def _stop(sentence: str) -> dg.Failure:
 def only_one_run(settings: Settings) -> Iterator[None]:
     """Hold the lock of the installation; the kernel frees it when the process dies.
 
+    What is written meanwhile is for the account of the run alone, unless it is given other rights.
     Raises WarehouseBusyError naming the process that holds it.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -304,7 +305,14 @@ def only_one_run(settings: Settings) -> Iterator[None]:
             from orchestration.backups.restoring import settle  # noqa: PLC0415 - hardly ever
 
             settle(settings)
-        yield
+        for database in (settings.working_database, settings.candidate_database):
+            if database.exists():
+                database.chmod(0o600)
+        mask = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(mask)
 
 
 def _settings_as_of(day: str) -> Settings:

@@ -187,7 +187,7 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
                 markup=False,
             )
             return 0
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         with _alone(settings.model_copy(update={"home": home})):
             _show_progress(started)
             done = restoring.restore(

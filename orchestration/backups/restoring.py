@@ -62,6 +62,9 @@ def restore(
     try:
         staged.home.mkdir(mode=0o700, parents=True)
         about, _ = read_backup(path, backup_key(settings), staged.home)
+        # readers of roles have to pass; each file has the rights that it had
+        for folder in (staged.releases, *staged.releases.rglob("*/")):
+            folder.chmod(0o755)
         _prove(staged, about)
         _bring_erasures(settings, target, staged, erasures)
         done = _forget_again(staged, about, by=by, why=why)

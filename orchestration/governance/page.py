@@ -16,6 +16,7 @@ from orchestration.governance.register import BASES, Purpose, Register, read_reg
 from orchestration.landing.feeds import FEEDS, Feed, Pii
 from orchestration.operations.retention import RULES
 from orchestration.privacy.retention_policy import read_policy
+from orchestration.release.roles import read_roles
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse
 
@@ -83,9 +84,9 @@ _SECURITY = """\
 
 - One machine: nothing is sent anywhere, and the telemetry of Dagster, dbt and Great Expectations
   is off. Dagster's pages are served to the machine itself only.
-- Whoever may read `$WAREHOUSE_HOME` may read everything. The files are not encrypted: put the
-  folder on an encrypted disk and give it to the account that runs the warehouse. Give readers
-  `releases/` and `current` only.
+- Whoever may read `$WAREHOUSE_HOME` may read everything. Backups are encrypted, other files not:
+  put the folder on an encrypted disk and give it to the account that runs the warehouse. Give
+  readers the file of their role only, `current/<role>.duckdb`; the others are closed to them.
 - Readers get released files, which nobody may write; the working database is for the run alone.
 - Nothing is published before every gate has passed, and each release can be traced to its inputs
   (`manifest.json`).
@@ -107,6 +108,7 @@ def page_text(manifest: "Manifest", register: Register | None = None) -> str:
             *_activities(known),
             *_retention(),
             *_storage(),
+            *_roles(),
             _SECURITY,
             *_lineage(known),
         )
@@ -180,6 +182,20 @@ def _classes(known: _Known) -> Iterator[str]:
     }
     yield "\nLanded and in no mart under this name: "
     yield "; ".join(f"{pii}: {_listed(names)}" for pii, names in inside.items() if names) + ".\n\n"
+
+
+def _roles() -> Iterator[str]:
+    yield "## Roles\n\nWhat each sees of a release, as `governance/roles.yml` says.\n\n"
+    yield "| role | for what | sees | figures of at least |\n|---|---|---|---|\n"
+    yield "| steward | Answers for the data. | everything | |\n"
+    for role in read_roles():
+        if role.tables == "everything":
+            sees = f"every mart but {_listed(role.without)}; columns by class and rule"
+        else:
+            sees = _listed(sorted(role.tables))
+        floor = f"{role.floor} people" if role.floor else ""
+        yield f"| {role.name} | {role.description} | {sees} | {floor} |\n"
+    yield "\n"
 
 
 def _owners(known: _Known) -> Iterator[str]:

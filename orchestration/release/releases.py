@@ -61,7 +61,8 @@ _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _STAGING = ".staging-"
 _TRASH = ".trash-"
 
-_READABLE = 0o755
+_FOLDER_FOR_ALL = 0o755
+_FOR_ALL = 0o644
 _STEWARD_ONLY = 0o600
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -359,10 +360,11 @@ def _rewrite(
 def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> Release:
     """Write the manifest, flush everything, and give the folder its name in one step."""
     staging.manifest.write_text(manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8")
+    staging.manifest.chmod(_FOR_ALL)
     _seal(staging.manifest)
     _flush(staging.path / "parquet")
-    staging.path.chmod(_READABLE)
-    (staging.path / "parquet").chmod(_READABLE)
+    staging.path.chmod(_FOLDER_FOR_ALL)
+    (staging.path / "parquet").chmod(_FOLDER_FOR_ALL)
     _flush(staging.path)
     release = Release(manifest.release_id, settings.releases / manifest.release_id)
     if release.path.exists():
@@ -632,7 +634,9 @@ def _alone(settings: Settings) -> Iterator[None]:
     if settings.is_scratch:
         raise ReleaseError(f"{settings.home} is a copy to try something in: nothing is released.")
     try:
-        settings.releases.mkdir(parents=True, exist_ok=True)
+        if not settings.releases.exists():
+            settings.releases.mkdir(parents=True)
+            settings.releases.chmod(_FOLDER_FOR_ALL)
         with (settings.releases / ".lock").open("w") as lock:
             _lock(settings, lock)
             yield

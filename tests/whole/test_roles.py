@@ -225,3 +225,11 @@ def test_only_its_owner_reads_the_stewards_files_and_only_a_group_those_of_roles
     }
     assert rights.pop("manifest.json") == 0o444
     assert {*rights.values()} == {0o400}
+
+
+def test_what_is_not_released_is_for_the_account_of_the_run_alone(sample_release: Path) -> None:
+    home = sample_release.parents[1]
+    for database in ("work.duckdb", "release_candidate.duckdb", "quality_history.duckdb"):
+        assert (home / database).stat().st_mode & 0o077 == 0, database
+    for folder in (home / "releases", sample_release.resolve().parent):
+        assert folder.stat().st_mode & 0o777 == 0o755
