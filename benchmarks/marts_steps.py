@@ -14,6 +14,7 @@ from benchmarks.measuring import Meter, answer
 from benchmarks.people import open_working_database
 from orchestration.identity.state import load_released_ids, load_steward_decisions
 from orchestration.landing.raw_tables import create_raw_tables
+from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
 from orchestration.transform.dbt import build, parse
@@ -67,7 +68,7 @@ def next_day(
     for database in (settings.candidate_database, settings.working_database):
         shutil.copyfile(database, settings.home / DAY_BEFORE / database.name)
     with meter.phase("next day"), connect(settings) as connection:
-        load_released_ids(connection, settings.candidate_database)
+        load_released_ids(connection, DatabaseFile(settings.candidate_database))
         last_day = settings.as_of - timedelta(days=1)
         return add_day(connection, World(**size, as_of=last_day), share)
 

@@ -420,7 +420,7 @@ def _metrics(settings: Settings, options: argparse.Namespace) -> int:
             return 1
         answer = query_metrics(
             settings,
-            release.database,
+            release.marts,
             options.metric,
             group_by=options.by,
             where=options.where,

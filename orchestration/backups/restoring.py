@@ -149,7 +149,7 @@ def _forget_again(staged: Settings, about: About, *, by: str, why: str) -> list[
     if newer and tombstones:
         with duckdb.connect(str(staged.working_database)) as connection:
             release = current_release(staged)
-            registry = Registry(connection, release.database if release else None)
+            registry = Registry(connection, release.marts if release else None)
             people = registry.forgotten(tombstones)
         plan_erasure(
             staged,

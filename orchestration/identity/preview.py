@@ -166,7 +166,7 @@ def _prepare(settings: Settings, copy: Settings) -> tuple[tuple[str, ...], tuple
         )
         connection.execute("create table before.pairs as from identity.int_matches_explained")
         decided = set(_decision_ids(connection))
-        load_released_ids(connection, release.database if release else None)
+        load_released_ids(connection, release.marts if release else None)
         load_steward_decisions(connection, copy.decisions)
         deciding = set(_decision_ids(connection))
     return tuple(sorted(decided - deciding)), tuple(sorted(deciding - decided))

@@ -21,6 +21,7 @@ from orchestration.identity.decisions import (
     decisions_in_force,
     read_decisions,
 )
+from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, transaction
 from orchestration.transform import builds
 
@@ -60,18 +61,18 @@ _ROWS_PER_INSERT = 1000
 
 def load_released_ids(
     connection: duckdb.DuckDBPyConnection,
-    released: Path | None,
+    released: DatabaseFile | None,
     measures: Mapping[str, float] | None = None,
 ) -> None:
     """Fill schema `state` with what the current release knows: its ids, and what it remembers.
 
-    connection: the working database. released: its `warehouse.duckdb`, or None before the first
+    connection: the working database. released: its marts, or None before the first
     release, which leaves the tables empty. measures: what its manifest says of itself. Web visitors
     are left out: they follow their account. A release made before a mart existed remembers nothing
     of it.
     """
     if released is not None:
-        connection.execute(f"attach {literal(released)} as current_release (read_only)")
+        released.attach(connection, "current_release")
     try:
         # One transaction: a run killed in between must not leave the ids emptied.
         with transaction(connection):

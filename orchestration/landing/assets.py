@@ -339,7 +339,7 @@ def _load_ids(connection: duckdb.DuckDBPyConnection, release: Release | None) ->
     try:
         load_released_ids(
             connection,
-            release.database if release else None,
+            release.marts if release else None,
             read_manifest(release).measures if release else None,
         )
     except duckdb.Error as error:

@@ -140,7 +140,7 @@ def registry_of(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection
             duckdb.connect(str(settings.working_database), read_only=True) as connection,
         ):
             release = current_release(settings)
-            yield connection, Registry(connection, release.database if release else None)
+            yield connection, Registry(connection, release.marts if release else None)
     except (WarehouseBusyError, ReleaseError) as error:
         raise PrivacyError(str(error)) from error
 

@@ -48,17 +48,19 @@ class Forgotten:
     scanner: Scanner
     tombstones: Tombstones
 
-    def edit_marts(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Fill database `release` with the marts of database `before` without them."""
+    def edit_marts(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Fill database `release` with the marts of database `before` without them.
+
+        Returns whether cells were masked: as they were, they are in the file still, until it is
+        written anew.
+        """
         self._enter(connection)
         connection.execute("create schema if not exists release.marts")
         for table, columns in text_columns(connection, "before", "marts").items():
             connection.execute(
                 f"create table release.marts.{quoted(table)} as {_selection(table, columns)}"
             )
-        if self._mask(connection, "release", ["marts"]):
-            # The cells as they were are in the file still: copied, they are not.
-            _copy_within(connection)
+        return self._mask(connection, "release", ["marts"]) > 0
 
     def purge(self, connection: duckdb.DuckDBPyConnection, schemas: Sequence[str]) -> int:
         """Delete their rows from schemas of the database that is open, mask what is left.
@@ -200,15 +202,6 @@ def _order_key() -> str:
         f"if(starts_with(order_key, 'shop:'), 'shop:{PSEUDONYM}' || left({shop}, 16),"
         f" 'pos:{PSEUDONYM}' || left({till}, 16))"
     )
-
-
-def _copy_within(connection: duckdb.DuckDBPyConnection) -> None:
-    ((path,),) = connection.execute(
-        "select path from duckdb_databases() where database_name = 'release'"
-    ).fetchall()
-    connection.execute("detach release")
-    rewrite_file(Path(path))
-    connection.execute(f"attach {literal(path)} as release")
 
 
 def text_columns(

@@ -64,6 +64,7 @@ from orchestration.privacy.tombstones import (
 from orchestration.provenance import provenance
 from orchestration.release import rewrite_releases
 from orchestration.release.content import STORAGE_VERSION
+from orchestration.release.releases import key_of
 from orchestration.release.roles import read_roles
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted, transaction
@@ -98,7 +99,7 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     tombstones = read_tombstones(settings)
     for plan in (plan for plan in plans if not plan.is_begun):
         log.info("erasure %s: %d people", plan.erasure_id, plan.customer_count)
-        forgotten = Forgotten(plan.people, _scanner(plan), tombstones)
+        forgotten = Forgotten(plan.people, _scanner(settings, plan), tombstones)
         create_raw_tables(connection, FEEDS)
         connection.execute("set TimeZone = 'UTC'")
         # Only its own: what becomes of whose rows is counted for each erasure.
@@ -148,7 +149,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             tombstones = begin_erasures(connection, settings)
         # read again: it knows by now what was done
         plan = next(one for one in pending(settings) if one.erasure_id == plan.erasure_id)  # noqa: PLW2901
-        forgotten = Forgotten(plan.people, _scanner(plan), tombstones)
+        forgotten = Forgotten(plan.people, _scanner(settings, plan), tombstones)
         log.info("erasure %s: what is left ...", plan.erasure_id)
         with duckdb.connect(str(database)) as connection:
             if not _is_built(connection, settings):
@@ -259,8 +260,10 @@ def _renew_backups(settings: Settings, plan: Plan, certificate: Certificate) -> 
 # --- steps --------------------------------------------------------------------------------------
 
 
-def _scanner(plan: Plan) -> Scanner:
-    return Scanner(plan.people.needles, plan.people.keys)
+def _scanner(settings: Settings, plan: Plan) -> Scanner:
+    return Scanner(
+        plan.people.needles, plan.people.keys, key_of=lambda path: key_of(settings, path)
+    )
 
 
 def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> None:
@@ -292,7 +295,9 @@ def _rewrite_candidate(
         editing.execute(f"attach {literal(candidate)} as before")
         editing.execute("checkpoint before")
         editing.execute(f"attach {literal(fresh)} as release (storage_version '{STORAGE_VERSION}')")
-        forgotten.edit_marts(editing)
+        is_masked = forgotten.edit_marts(editing)
+    if is_masked:
+        rewrite_file(fresh)
     fresh.replace(candidate)
     builds.take_over(connection, "marts", before, builds.version_of(candidate))
 

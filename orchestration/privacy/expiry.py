@@ -87,7 +87,7 @@ def find_due(
     names: frozenset[str] = frozenset()
     if any(hold.customer_id for hold in holds):
         release = current_release(settings)
-        names = held_identifiers(Registry(connection, release.database if release else None), holds)
+        names = held_identifiers(Registry(connection, release.marts if release else None), holds)
     key = _key(connection, settings, policy, feeds, day, may_write=may_write)
     Tombstones(key, frozenset(keyed(key, name) for name in names)).enter(connection)
     return find_expiring(connection, policy, day, holds, accepted, feeds=feeds)

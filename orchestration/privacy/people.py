@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import md5, sha1, sha256
-from pathlib import Path
 
 import duckdb
 
@@ -28,6 +27,7 @@ from orchestration.privacy.identifiers import (
     record_sql,
 )
 from orchestration.privacy.tombstones import PrivacyError, Tombstones, meets_sql
+from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, quoted
 
 CUSTOMER_ID = re.compile(r"cus_[0-9a-f]{20}")
@@ -87,11 +87,13 @@ def kind_of(text: str) -> str:
 class Registry:
     """What the working database and the current release know of who is who.
 
-    connection: the working database, with time zone UTC. released: `warehouse.duckdb` of the
+    connection: the working database, with time zone UTC. released: the marts of the
     current release, or None. Makes temporary tables only.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, released: Path | None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, released: DatabaseFile | None
+    ) -> None:
         self._connection = connection
         connection.execute("set TimeZone = 'UTC'")
         self._tables = set(
@@ -226,12 +228,12 @@ class Registry:
     def _has(self, table: str) -> bool:
         return (table,) in self._tables
 
-    def _enter_crosswalk(self, released: Path | None) -> None:
+    def _enter_crosswalk(self, released: DatabaseFile | None) -> None:
         execute = self._connection.execute
         execute("create or replace temp table crosswalk (record varchar, customer_id varchar)")
         execute("create or replace temp table redirects (customer_id varchar, current_id varchar)")
         if released is not None:
-            execute(f"attach {literal(released)} as published (read_only)")
+            released.attach(self._connection, "published")
             try:
                 execute(
                     "insert into temp.crosswalk select source_record_id, customer_id"

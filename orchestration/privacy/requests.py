@@ -57,7 +57,7 @@ def follow_requests(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     if not new:
         return problems
     release = current_release(settings)
-    registry = Registry(connection, release.database if release else None)
+    registry = Registry(connection, release.marts if release else None)
     customers: list[str] = []
     unknown: list[str] = []
     taken: list[str] = []

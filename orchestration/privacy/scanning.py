@@ -24,6 +24,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, quoted
 
 _CHUNK = 16 << 20
@@ -43,9 +44,17 @@ class Findings:
 
 
 class Scanner:
-    """Searches for texts, all in one pass (Aho and Corasick, 1975). keys: 64-bit hashes."""
+    """Searches for texts, all in one pass (Aho and Corasick, 1975). keys: 64-bit hashes.
 
-    def __init__(self, needles: Iterable[str], keys: Iterable[int] = ()) -> None:
+    key_of: what opens a DuckDB file that is encrypted.
+    """
+
+    def __init__(
+        self,
+        needles: Iterable[str],
+        keys: Iterable[int] = (),
+        key_of: Callable[[Path], bytes | None] = lambda _: None,
+    ) -> None:
         # ASCII letters count in any case; of others, as written, all small and all capital ones
         texts = {form for one in needles if one for form in (one, one.lower(), one.upper())}
         # as JSON and as web addresses write them
@@ -54,6 +63,7 @@ class Scanner:
         forms = {_lower(text.encode()) for text in texts}
         self.needles = sorted(forms)
         self.keys = sorted(set(keys))
+        self._key_of = key_of
         self._longest = max((len(form) for form in self.needles), default=0)
         self._automaton = ahocorasick_rs.BytesAhoCorasick(self.needles) if self.needles else None
 
@@ -109,7 +119,7 @@ class Scanner:
             self._duckdb(path, name, findings, explained)
         else:
             self._sqlite(path, name, findings, explained)
-        if is_sqlite or _has_deleted(path):
+        if is_sqlite or _has_deleted(DatabaseFile(path, self._key_of(path))):
             left = {
                 needle
                 for needle, _ in self._in_file(path)
@@ -136,7 +146,7 @@ class Scanner:
 
     def _duckdb(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
         with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(path)} as scanned (read_only)")
+            DatabaseFile(path, self._key_of(path)).attach(connection, "scanned")
             for schema, table in connection.execute(
                 "select schema_name, table_name from duckdb_tables()"
                 " where database_name = 'scanned' order by all"
@@ -246,10 +256,10 @@ class Scanner:
         return b"".join([*parts, content[at:]])
 
 
-def _has_deleted(path: Path) -> bool:
+def _has_deleted(file: DatabaseFile) -> bool:
     """Whether a DuckDB file holds what is no cell any more: freed blocks, deleted rows."""
     with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(path)} as scanned (read_only)")
+        file.attach(connection, "scanned")
         for database, _, _, _, _, free_blocks, *_ in connection.execute(
             "call pragma_database_size()"
         ).fetchall():

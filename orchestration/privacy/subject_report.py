@@ -57,6 +57,7 @@ from orchestration.privacy.tombstones import (
     names_forgotten,
 )
 from orchestration.release import ReleaseError, current_release, list_releases
+from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted, rows
 from orchestration.transform.dbt import TransformError, parse
@@ -177,7 +178,7 @@ def collect(
             for node in manifest.nodes.values()
             if node.name in marts
         }
-        held += own.marts(release.database, marts, texts, register)
+        held += own.marts(release.marts, marts, texts, register)
     published = {table["name"] for table in held if table["layer"] == "published"}
     used = {purpose for table in held for purpose in table["purposes"]}
     report: dict[str, Any] = _plain(
@@ -199,7 +200,7 @@ def collect(
             "decisions_of_stewards": list(_decisions(decisions, people)),
             "mentioned_by_others": _mentions(connection),
             "working_copies": own.working_copies(),
-            "releases": [own.in_release(one.id, one.database) for one in releases],
+            "releases": [own.in_release(one.id, one.marts) for one in releases],
             "files": _files(settings, people),
             "looked_at": _looked_at(settings, people),
             "sources": _sources(held),
@@ -424,7 +425,7 @@ class _Own:
 
     def marts(
         self,
-        database: Path,
+        database: DatabaseFile,
         marts: Mapping[str, Model],
         texts: Mapping[str, tuple[str, Mapping[str, str]]],
         register: Register,
@@ -468,7 +469,7 @@ class _Own:
         self._connection.execute("detach published")
         return sorted(found, key=lambda held: order.index(held["name"]))
 
-    def in_release(self, release_id: str, database: Path) -> dict[str, Any]:
+    def in_release(self, release_id: str, database: DatabaseFile) -> dict[str, Any]:
         """Return how many rows of a kept release name them."""
         count = 0
         for table, where in self._asked(database):
@@ -495,9 +496,9 @@ class _Own:
                     found.append({"table": f"{schema}.{table}", "rows": int(row[0])})
         return found
 
-    def _asked(self, database: Path) -> list[tuple[str, str]]:
+    def _asked(self, database: DatabaseFile) -> list[tuple[str, str]]:
         """Attach a release, and return its tables that have texts, with whom they are asked for."""
-        self._connection.execute(f"attach {literal(database)} as published (read_only)")
+        database.attach(self._connection, "published")
         texts = text_columns(self._connection, "published", "marts")
         return [(table, self._where(columns, ())) for table, columns in texts.items()]
 

@@ -19,11 +19,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from orchestration.sql import quoted
+from orchestration.sql import literal, quoted
 
 SCHEMA = "marts"
 STORAGE_VERSION = "v1.0.0"
@@ -36,11 +38,75 @@ _PLAIN_TYPE = re.compile(
 )
 _TEXT_TYPE = re.compile(r"VARCHAR|BLOB|ENUM\(.*\)", re.DOTALL)
 
-_LOWER_HALF = f"{2**64 - 1}::uhugeint"
-
 
 class ReleaseError(Exception):
     """A release that cannot be made, found or trusted; the sentence says why and what to do."""
+
+
+_LOWER_HALF = f"{2**64 - 1}::uhugeint"
+
+
+@dataclass(frozen=True)
+class DatabaseFile:
+    """A DuckDB file, and the key of 32 bytes that it is encrypted by, if it is.
+
+    A file that was written before there was a key is opened without it.
+    """
+
+    path: Path
+    key: bytes | None = field(default=None, repr=False)
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+        """Attach the file for reading. Raises ReleaseError when its key is missing or wrong."""
+        is_sealed = is_encrypted(self.path)
+        if is_sealed and self.key is None:
+            raise ReleaseError(
+                f"{self.path} is encrypted, and its key is not here. Bring the file of the key "
+                "back to the folder that WAREHOUSE_KEYS names, or give it in WAREHOUSE_KEY_<NAME>."
+            )
+        options = "read_only"
+        if is_sealed and self.key:
+            options += f", encryption_key {literal(self.key.hex())}"
+        try:
+            connection.execute(f"attach {literal(self.path)} as {quoted(alias)} ({options})")
+        except duckdb.InvalidInputException as error:
+            if "Wrong encryption key" not in str(error):
+                raise
+            # without the statement, for the key stands in it
+            raise ReleaseError(
+                f"{self.path} was encrypted by another key than the one that is given."
+            ) from None
+
+    def create(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+        """Attach a file that is not there yet, for writing; encrypted with AES-256-GCM by a key.
+
+        Without a key it can be read by DuckDB 1.0 and later, with one by 1.5 and later.
+        """
+        if self.key is None:
+            options = f"storage_version '{STORAGE_VERSION}'"
+        else:
+            load_encryption(connection)
+            options = f"encryption_key {literal(self.key.hex())}, encryption_cipher 'GCM'"
+        connection.execute(f"attach {literal(self.path)} as {quoted(alias)} ({options})")
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a DuckDB file says that it is encrypted: the first flag of its header."""
+    with path.open("rb") as file:
+        header = file.read(21)
+    return header[8:12] == b"DUCK" and len(header) == 21 and bool(header[20] & 1)
+
+
+def load_encryption(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load what encrypts: OpenSSL, in the extension httpfs, which is installed with the project.
+
+    DuckDB can decrypt without it. What it spills to disk is encrypted from here on, too.
+    """
+    from duckdb_extensions import import_extension  # noqa: PLC0415 - only where there is a key
+
+    import_extension("httpfs", con=connection)
+    connection.execute("load httpfs")
+    connection.execute("set temp_file_encryption = true")
 
 
 class Column(BaseModel):

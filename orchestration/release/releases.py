@@ -21,9 +21,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -32,13 +32,15 @@ from urllib.parse import quote
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestration.keys import BadKeyError, erasure_key
+from orchestration.keys import BadKeyError, erasure_key, read_key
 from orchestration.release.content import (
     SCHEMA,
     STORAGE_VERSION,
+    DatabaseFile,
     ReleaseError,
     Table,
     hash_tables,
+    is_encrypted,
     read_tables,
 )
 from orchestration.settings import Settings
@@ -52,8 +54,9 @@ if TYPE_CHECKING:
     from orchestration.release.roles import Role
 
 Progress = Callable[[str], None]
-# Fills schema `marts` of the attached database `release` from that of the one attached as `before`.
-Edit = Callable[[duckdb.DuckDBPyConnection], None]
+# Fills schema `marts` of the attached database `release` from that of the one attached as `before`;
+# returns whether cells were changed afterwards, so that the file holds them as they were, too.
+Edit = Callable[[duckdb.DuckDBPyConnection], bool]
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -61,6 +64,7 @@ _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _STAGING = ".staging-"
 _TRASH = ".trash-"
 
+STEWARD = "steward"
 _FOLDER_FOR_ALL = 0o755
 _FOR_ALL = 0o644
 _STEWARD_ONLY = 0o600
@@ -99,19 +103,29 @@ class Manifest(BaseModel):
     measures: dict[str, float] = {}  # what the next release is compared with
     erasures: tuple[str, ...] = ()  # after which this release was written anew
     roles: dict[str, dict[str, int]] = {}  # rows by role and table
+    encrypted: tuple[str, ...] = ()  # roles whose file is
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release folder on disk; `read_manifest` tells what is in it."""
+    """A release folder on disk; `read_manifest` tells what is in it.
+
+    key: of the steward, by which `database` is encrypted, if it is.
+    """
 
     id: str
     path: Path
+    key: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def database(self) -> Path:
         """The steward's file. Open it read-only: to change it is to damage the release."""
         return self.path / "warehouse.duckdb"
+
+    @property
+    def marts(self) -> DatabaseFile:
+        """The steward's file with what opens it."""
+        return DatabaseFile(self.database, self.key)
 
     def role_database(self, role: str) -> Path:
         """What a role sees."""
@@ -150,7 +164,7 @@ def publish(
     with _alone(settings):
         _sweep(settings)
         stamp = _next_stamp(settings, released_at)
-        staging = Release(stamp, settings.releases / f"{_STAGING}{stamp}")
+        staging = _staging(settings, stamp)
         release = None
         try:
             replaces = _replaced_by_next(settings)
@@ -170,6 +184,7 @@ def publish(
                 provenance=dict(provenance),
                 measures=dict(measures or {}),
                 roles=rows_by_role,
+                encrypted=_encrypted(staging, rows_by_role),
             )
             release = _put_in_place(settings, staging, manifest)
             _switch(settings, release)
@@ -238,7 +253,7 @@ def rollback(settings: Settings, to: str | None = None) -> Release:
             raise ReleaseError(f"There is no release {to}. {_known(settings)}")
         else:
             target_id = to
-        target = Release(target_id, settings.releases / target_id)
+        target = _release(settings, target_id)
         _check_files(target, read_manifest(target))
         if target_id == origin:
             return target
@@ -265,12 +280,32 @@ def current_release(settings: Settings) -> Release | None:
         raise ReleaseError(
             f"{settings.current} points to release {linked}, which is gone. {remedy}"
         )
-    return Release(linked, settings.releases / linked)
+    return _release(settings, linked)
 
 
 def list_releases(settings: Settings) -> list[Release]:
     """Every release on disk, oldest first."""
-    return [Release(release_id, settings.releases / release_id) for release_id in _ids(settings)]
+    return [_release(settings, release_id) for release_id in _ids(settings)]
+
+
+def role_key(settings: Settings, role: str) -> bytes | None:
+    """Return the key by which the files of a role are encrypted, None when they are not."""
+    try:
+        return read_key(settings, role)
+    except BadKeyError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def key_of(settings: Settings, path: Path) -> bytes | None:
+    """Return the key that opens a file below the releases."""
+    is_released = path.is_relative_to(settings.releases) and path.suffix == ".duckdb"
+    if not is_released:
+        return None
+    return role_key(settings, STEWARD if path.stem == "warehouse" else path.stem)
+
+
+def _release(settings: Settings, release_id: str) -> Release:
+    return Release(release_id, settings.releases / release_id, role_key(settings, STEWARD))
 
 
 def read_manifest(release: Release) -> Manifest:
@@ -300,7 +335,7 @@ def verify_release(release: Release) -> None:
     manifest = read_manifest(release)
     try:
         with duckdb.connect() as connection:
-            _attach(connection, release.database)
+            release.marts.attach(connection, "release")
             found = read_tables(connection, "release")
     except duckdb.Error as error:
         raise _damaged(release, f"warehouse.duckdb cannot be read ({error})") from error
@@ -325,16 +360,15 @@ def _rewrite(
 ) -> Release:
     manifest = read_manifest(release)
     stamp = release.id[: len(release.id) - 9]
-    staging = Release(stamp, settings.releases / f"{_STAGING}{stamp}")
+    staging = _staging(settings, stamp)
     _open_staging(staging)
     try:
         with _connect(settings, staging) as connection:
-            connection.execute(f"attach {literal(release.database)} as before (read_only)")
-            connection.execute(
-                f"attach {literal(staging.database)} as release"
-                f" (storage_version '{STORAGE_VERSION}')"
-            )
-            edit(connection)
+            release.marts.attach(connection, "before")
+            staging.marts.create(connection, "release")
+            is_edited_in_place = edit(connection)
+        if is_edited_in_place:
+            _copy_whole(settings, staging)
         tables = _write_parquet(settings, staging, progress)
         content_hash = hash_tables(tables)
         if content_hash == manifest.content_hash:
@@ -344,6 +378,7 @@ def _rewrite(
         written = manifest.model_copy(
             update={
                 "roles": rows_by_role,
+                "encrypted": _encrypted(staging, rows_by_role),
                 "release_id": f"{stamp}-{content_hash[:8]}",
                 "content_hash": content_hash,
                 "tables": tables,
@@ -383,12 +418,33 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
 def _write_marts(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
     """Write the database and the Parquet files; what is described is what was copied."""
     _open_staging(staging)
-    if _close_candidate(settings, staging).startswith(STORAGE_VERSION):
+    version = _close_candidate(settings, staging)
+    if staging.key is None and version.startswith(STORAGE_VERSION):
         shutil.copyfile(settings.candidate_database, staging.database)
     else:
         _convert_candidate(settings, staging)
     progress(f"copied {staging.database.stat().st_size / 1e6:,.1f} MB")
     return _write_parquet(settings, staging, progress)
+
+
+def _encrypted(staging: Release, roles: Iterable[str]) -> tuple[str, ...]:
+    files = {STEWARD: staging.database} | {role: staging.role_database(role) for role in roles}
+    return tuple(role for role, path in files.items() if is_encrypted(path))
+
+
+def _staging(settings: Settings, stamp: str) -> Release:
+    path = settings.releases / f"{_STAGING}{stamp}"
+    return Release(stamp, path, role_key(settings, STEWARD))
+
+
+def _copy_whole(settings: Settings, staging: Release) -> None:
+    """Write the database of a release anew: without freed blocks."""
+    fresh = DatabaseFile(staging.path / "fresh.duckdb", staging.key)
+    with _connect(settings, staging) as connection:
+        staging.marts.attach(connection, "before")
+        fresh.create(connection, "release")
+        connection.execute("copy from database before to release")
+    fresh.path.replace(staging.database)
 
 
 def _open_staging(staging: Release) -> None:
@@ -410,24 +466,21 @@ def _write_roles(
         secret = erasure_key(settings)
     except BadKeyError as error:
         raise ReleaseError(str(error)) from error
+    keys = {role.name: role_key(settings, role.name) for role in roles}
     with _connect(settings, staging) as connection:
-        _attach(connection, staging.database)
-        written = write_roles(
-            connection,
-            roles,
-            staging.path,
-            secret,
-        )
+        staging.marts.attach(connection, "release")
+        written = write_roles(connection, roles, staging.path, secret, keys)
     for role, rows in written.items():
         progress(f"wrote {role}.duckdb, {sum(rows.values()):,} rows")
     return written
 
 
 def _write_parquet(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
+    """Write the Parquet files, which nothing encrypts: with a key of the steward there are none."""
     with _connect(settings, staging) as connection:
-        _attach(connection, staging.database)
+        staging.marts.attach(connection, "release")
         tables = read_tables(connection, "release", progress)
-        for name in tables:
+        for name in tables if staging.key is None else ():
             connection.execute(
                 f"copy release.{SCHEMA}.{quoted(name)} to {literal(staging.parquet(name))} "
                 "(format parquet, compression zstd)"
@@ -465,9 +518,7 @@ def _convert_candidate(settings: Settings, staging: Release) -> None:
         connection.execute(
             f"attach {literal(settings.candidate_database)} as candidate (read_only)"
         )
-        connection.execute(
-            f"attach {literal(staging.database)} as release (storage_version '{STORAGE_VERSION}')"
-        )
+        staging.marts.create(connection, "release")
         connection.execute("copy from database candidate to release")
 
 
@@ -483,10 +534,6 @@ def _connect(
             "temp_directory": f"{staging.path}.tmp",
         },
     )
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    connection.execute(f"attach {literal(database)} as release (read_only)")
 
 
 def _seal_files(folder: Path) -> dict[str, File]:

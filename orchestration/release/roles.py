@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from orchestration.governance.register import Register, RegisterError, read_register
 from orchestration.landing.feeds import Pii
-from orchestration.release.content import SCHEMA, STORAGE_VERSION, ReleaseError
+from orchestration.release.content import SCHEMA, DatabaseFile, ReleaseError
 from orchestration.settings import PROJECT_ROOT
 from orchestration.sql import literal, quoted
 
@@ -195,10 +195,12 @@ def write_roles(
     roles: Sequence[Role],
     folder: Path,
     secret: bytes,
+    keys: Mapping[str, bytes | None],
 ) -> dict[str, dict[str, int]]:
     """Write the file of every role into a folder, from schema marts of the database `release`.
 
-    secret: of the installation; the keys of pseudonyms come from it. Returns rows by role and
+    secret: of the installation; the keys of pseudonyms come from it. keys: by role, those that
+    encrypt their files. Returns rows by role and
     table. Raises ReleaseError when a policy does not fit the marts.
     """
     try:
@@ -216,7 +218,7 @@ def write_roles(
             connection,
             role,
             queries(role, marts, register),
-            folder / f"{role.name}.duckdb",
+            DatabaseFile(folder / f"{role.name}.duckdb", keys.get(role.name)),
             secret,
         )
         for role in roles
@@ -227,12 +229,12 @@ def _write(
     connection: duckdb.DuckDBPyConnection,
     role: Role,
     tables: Sequence[Query],
-    path: Path,
+    file: DatabaseFile,
     secret: bytes,
 ) -> dict[str, int]:
     key = hmac.digest(secret, f"pseudonyms of {role.name}".encode(), hashlib.sha256)
     connection.execute(f"set variable pseudonym_key = unhex({literal(key.hex())})")
-    connection.execute(f"attach {literal(path)} as role_file (storage_version '{STORAGE_VERSION}')")
+    file.create(connection, "role_file")
     counts: dict[str, int] = {}
     try:
         connection.execute(f"create schema if not exists role_file.{SCHEMA}")
@@ -255,7 +257,7 @@ def _write(
             ).fetchall()
     finally:
         connection.execute("detach role_file")
-    path.chmod(int(role.mode, 8))
+    file.path.chmod(int(role.mode, 8))
     return counts
 
 

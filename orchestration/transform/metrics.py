@@ -6,13 +6,12 @@ writes the SQL; it is run here, read-only, on what was published and nothing els
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
-from orchestration.sql import literal
 from orchestration.transform.dbt import parse, target_folder
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def list_metrics(settings: Settings) -> list[Metric]:
 
 def query_metrics(
     settings: Settings,
-    release: Path,
+    release: DatabaseFile,
     metrics: Sequence[str],
     *,
     group_by: Sequence[str] = (),
@@ -76,7 +75,7 @@ def query_metrics(
 ) -> Answer:
     """Answer metrics from a release.
 
-    release: its `warehouse.duckdb`. group_by: for example `metric_time__month` or
+    release: its marts. group_by: for example `metric_time__month` or
     `order__channel`. where: MetricFlow's, for example `{{ Dimension('order__channel') }} = 'pos'`.
     Raises MetricError when there is no such metric or dimension, or the release lacks its mart.
     """
@@ -109,7 +108,7 @@ def query_metrics(
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         # the marts bear the name of the file that dbt writes them to
-        connection.execute(f"attach {literal(release)} as release_candidate (read_only)")
+        release.attach(connection, "release_candidate")
         # A filter is SQL that somebody typed: it can read the release and nothing else.
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
@@ -118,7 +117,8 @@ def query_metrics(
                 raise MetricError("A filter is one condition; it holds more than one statement.")
             cursor = connection.execute(sql)
         except duckdb.Error as error:
-            raise MetricError(f"{release} cannot answer: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise MetricError(f"{release.path} cannot answer: {reason}") from error
         columns = tuple(column[0] for column in cursor.description or ())
         return Answer(columns, tuple(cursor.fetchall()), sql)
 

@@ -60,7 +60,6 @@ def segment_sizes(settings: Settings, rules: "Sequence[Rule]") -> Sizes | None:
     import duckdb  # noqa: PLC0415 - 0.1 s that the other verbs need not pay
 
     from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
-    from orchestration.sql import literal  # noqa: PLC0415
 
     try:
         release = current_release(settings)
@@ -70,7 +69,7 @@ def segment_sizes(settings: Settings, rules: "Sequence[Rule]") -> Sizes | None:
         return None
     try:
         with duckdb.connect(str(settings.working_database), read_only=True) as connection:
-            connection.execute(f"attach {literal(release.database)} as current_release (read_only)")
+            release.marts.attach(connection, "current_release")
             # whatever a rule says, nothing else can be read
             connection.execute("set enable_external_access = false")
             as_of, customer_count = connection.execute(

@@ -39,7 +39,7 @@ def person(two_days: Lab) -> tuple[str, People]:
     )
     database = str(two_days.home / "work.duckdb")
     with duckdb.connect(database, read_only=True) as connection:
-        people = Registry(connection, two_days.release.database).people([str(customer)])
+        people = Registry(connection, two_days.release.marts).people([str(customer)])
     return str(customer), people
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestration.privacy.databases import rewrite_file
 from orchestration.privacy.scanning import Scanner, _has_deleted
+from orchestration.release.content import DatabaseFile
 
 NEEDLE = "ann.b@x-mail.test"
 
@@ -132,12 +133,12 @@ def test_a_row_that_was_deleted_among_others_counts_as_left_behind(tmp_path: Pat
     path = tmp_path / "d.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("create table t as select range as n from range(300000)")
-    assert not _has_deleted(path)
+    assert not _has_deleted(DatabaseFile(path))
     with duckdb.connect(str(path)) as connection:
         connection.execute("delete from t where n = 77")
-    assert _has_deleted(path)
+    assert _has_deleted(DatabaseFile(path))
     rewrite_file(path)
-    assert not _has_deleted(path)
+    assert not _has_deleted(DatabaseFile(path))
 
 
 def test_two_cells_side_by_side_are_no_street(tmp_path: Path) -> None:

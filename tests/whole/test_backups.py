@@ -189,7 +189,7 @@ def test_who_was_forgotten_after_a_backup_is_not_brought_back_by_it(
     kept = tmp_path / "kept.whb"
     shutil.copyfile(newest_backup(installation), kept)
     with duckdb.connect(str(installation.home / "work.duckdb"), read_only=True) as connection:
-        released = list_releases(installation.settings)[-1].database
+        released = list_releases(installation.settings)[-1].marts
         registry = Registry(connection, released)
         people = registry.people(registry.find("crm:C1"))
     forget = ("forget", "crm:C1", "--confirm", "--without-run", *BY)

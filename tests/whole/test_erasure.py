@@ -17,6 +17,7 @@ from orchestration.privacy.identifiers import record_sql
 from orchestration.privacy.people import People, Registry
 from orchestration.privacy.scanning import Scanner
 from orchestration.release import list_releases, read_manifest, verify_release
+from orchestration.release.content import DatabaseFile
 from tests.conftest import SAMPLE, Installation
 
 BY = ("--by", "Eva Lind", "--why", "case 17")
@@ -26,7 +27,7 @@ def people_of(installation: Installation, *identifiers: str) -> People:
     """Everything by which these people could be found again."""
     current = installation.home / "current" / "warehouse.duckdb"
     with duckdb.connect(str(installation.home / "work.duckdb"), read_only=True) as connection:
-        registry = Registry(connection, current.resolve())
+        registry = Registry(connection, DatabaseFile(current.resolve()))
         return registry.people([registry.find(one)[0] for one in identifiers])
 
 

@@ -37,7 +37,7 @@ def decide(installation: Installation, identifier: str) -> str:
     settings = installation.settings
     with duckdb.connect(str(settings.working_database), read_only=True) as connection:
         release = list_releases(settings)[-1]
-        registry = Registry(connection, release.database)
+        registry = Registry(connection, release.marts)
         people = registry.people(registry.find(identifier))
     return plan_erasure(settings, people, count=1, by="Eva Lind", why="case 3").erasure_id
 

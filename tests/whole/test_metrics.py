@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.transform.metrics import MetricError, list_metrics, query_metrics
 
@@ -59,7 +60,7 @@ def settings(parsed_project: Path) -> Settings:
 
 def test_every_metric_is_what_sql_says(sample_release: Path, settings: Settings) -> None:
     assert {metric.name for metric in list_metrics(settings)} == set(SQL)
-    answer = query_metrics(settings, sample_release, list(SQL))
+    answer = query_metrics(settings, DatabaseFile(sample_release), list(SQL))
     assert len(answer.rows) == 1
     found = dict(zip(answer.columns, answer.rows[0], strict=True))
     with duckdb.connect(str(sample_release), read_only=True) as connection:
@@ -74,7 +75,7 @@ def test_metrics_by_month_and_channel_are_what_sql_says(
 ) -> None:
     answer = query_metrics(
         settings,
-        sample_release,
+        DatabaseFile(sample_release),
         ["net_revenue", "purchases"],
         group_by=["metric_time__month", "order__channel"],
         where="{{ Dimension('order__currency_code') }} = 'EUR'",
@@ -101,7 +102,7 @@ def test_retention_by_period_and_revenue_by_country_join_what_belongs_together(
 ) -> None:
     by_period = query_metrics(
         settings,
-        sample_release,
+        DatabaseFile(sample_release),
         ["retention_rate"],
         group_by=["cohort_cell__period_offset"],
         order_by=["cohort_cell__period_offset"],
@@ -109,7 +110,7 @@ def test_retention_by_period_and_revenue_by_country_join_what_belongs_together(
     )
     by_country = query_metrics(
         settings,
-        sample_release,
+        DatabaseFile(sample_release),
         ["net_revenue"],
         group_by=["customer__country"],
         order_by=["net_revenue"],
@@ -143,4 +144,4 @@ def test_a_question_that_cannot_be_answered_says_what_can(
     settings: Settings, sample_release: Path, metrics: list[str], group_by: list[str], sentence: str
 ) -> None:
     with pytest.raises(MetricError, match=sentence.replace("(", r"\(")):
-        query_metrics(settings, sample_release, metrics, group_by=group_by)
+        query_metrics(settings, DatabaseFile(sample_release), metrics, group_by=group_by)
