@@ -88,7 +88,8 @@ def mirrored(settings: Settings, home: Path) -> Settings:
             "home": home,
             "decisions": home / "decisions.csv",
             "erasure_key": home / "erasure.key",
-            "keys": home / "keys",
+            # keys are in no backup
+            "keys": settings.keys,
             "backups": home / "backups",
         }
     )

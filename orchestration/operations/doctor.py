@@ -58,6 +58,8 @@ from orchestration.release import (
     read_manifest,
     verify_release,
 )
+from orchestration.release.releases import STEWARD, role_key
+from orchestration.release.roles import read_roles
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.rule_files import SegmentRuleError
 from orchestration.transform.segments import check_segment_rules
@@ -452,6 +454,25 @@ def _access_log(settings: Settings) -> _Found:
     yield Level.OK, f"{len(log.lines)} lines as they were written", ""
 
 
+def _keys(settings: Settings) -> _Found:
+    try:
+        roles = [STEWARD, *(role.name for role in read_roles())]
+        sealed = [role for role in roles if role_key(settings, role)]
+    except ReleaseError as error:
+        yield Level.ERROR, str(error), "Until then nothing can be released."
+        return
+    if not sealed:
+        yield Level.OK, "none of a role, so releases are not encrypted", ""
+        return
+    yield Level.OK, f"releases are encrypted for {', '.join(sealed)}", ""
+    if settings.keys.is_relative_to(settings.home):
+        yield (
+            Level.WARNING,
+            f"the keys lie in {settings.keys}, beside what they encrypt",
+            "Move them elsewhere, and let WAREHOUSE_KEYS name the folder.",
+        )
+
+
 def _backups(settings: Settings) -> _Found:
     try:
         found = known_backups(settings)
@@ -627,6 +648,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "decisions": _decisions,
     "erasures": _erasures,
     "access log": _access_log,
+    "keys": _keys,
     "backups": _backups,
     "working database": _database,
     "release": _release,

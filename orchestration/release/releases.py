@@ -401,7 +401,7 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
     staging.path.chmod(_FOLDER_FOR_ALL)
     (staging.path / "parquet").chmod(_FOLDER_FOR_ALL)
     _flush(staging.path)
-    release = Release(manifest.release_id, settings.releases / manifest.release_id)
+    release = _release(settings, manifest.release_id)
     if release.path.exists():
         # written before, by a rewriting that was killed before it was through
         shutil.rmtree(staging.path)

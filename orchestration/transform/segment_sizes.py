@@ -91,6 +91,8 @@ def segment_sizes(settings: Settings, rules: "Sequence[Rule]") -> Sizes | None:
                 if released
                 else []
             )
+    except ReleaseError as error:
+        raise SizesError(str(error)) from error
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise SizesError(
             f"What rules speak of is not in {settings.working_database}, or an earlier version of"
