@@ -1,6 +1,5 @@
 """An installation whose releases are encrypted does everything that another one does."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def test_a_run_without_the_key_releases_nothing_and_says_why(
     sealed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = sealed.copy_to(tmp_path / "copy")
-    before = os.readlink(copy.home / "current")
+    before = (copy.home / "current").readlink()
     copy.write("crm/contacts", "c.csv", [contact(4, "Ottilie", "Zwetschkenbaum") | AT])
     for key, sentence in (("", "its key is not here"), ("ab" * 32, "another key")):
         monkeypatch.setenv("WAREHOUSE_KEYS", str(tmp_path / "nowhere"))
@@ -106,7 +105,7 @@ def test_a_run_without_the_key_releases_nothing_and_says_why(
         assert refused.exit_code != 0
         assert sentence in " ".join(refused.output.split())
         assert "ab" * 32 not in refused.output
-        assert os.readlink(copy.home / "current") == before
+        assert (copy.home / "current").readlink() == before
 
 
 def test_an_erasure_reaches_into_encrypted_releases(sealed: Installation, tmp_path: Path) -> None:
