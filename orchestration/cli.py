@@ -46,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     rollback = verbs.add_parser("rollback", help="point `current` at an earlier release")
     rollback.add_argument("--to", metavar="RELEASE", help="release id; default: the one before")
     rollback.set_defaults(action=_rollback)
+    send = verbs.add_parser("send", help="send the current release to Postgres again")
+    send.set_defaults(action=_send)
     releases = verbs.add_parser("releases", help="list the releases on disk")
     releases.set_defaults(action=_releases)
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
@@ -363,10 +365,46 @@ def _rollback(settings: Settings, options: argparse.Namespace) -> int:
         # A run carries the ids of the release that was current when it began.
         with only_one_run(settings):
             release = rollback(settings, options.to)
+            console.print(f"Readers now see {release.id}: {release.path}")
+            if settings.postgres:
+                from orchestration.release.postgres import follow  # noqa: PLC0415 - 0.2 s
+
+                follow(settings, _say)
     except (ReleaseError, WarehouseBusyError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
-    console.print(f"Readers now see {release.id}: {release.path}")
+    return 0
+
+
+def _say(what: str) -> None:
+    console.print(what, style="dim", markup=False)
+
+
+def _send(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
+    from orchestration.release.roles import read_roles  # noqa: PLC0415
+    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
+
+    if not settings.postgres:
+        console.print(
+            "WAREHOUSE_POSTGRES names no database; set it to `host=… dbname=… user=…`.",
+            markup=False,
+        )
+        return 2
+    from orchestration.release.postgres import send_release  # noqa: PLC0415 - 0.2 s
+
+    try:
+        with only_one_run(settings):
+            release = current_release(settings)
+            if release is None:
+                console.print(f"Nothing is released in {settings.home} yet.", markup=False)
+                return 1
+            sent = send_release(settings, release, read_roles(), _say)
+    except (ReleaseError, WarehouseBusyError) as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    for view in sent.lost:
+        console.print(f"The view {view} read the last release and went with it.", markup=False)
     return 0
 
 

@@ -12,7 +12,7 @@ from orchestration.landing.listing import is_fresh, list_landing
 from orchestration.operations.dagster_storage import settle_dead_runs
 from orchestration.operations.deadline import GRACE
 from orchestration.operations.ledger import close_killed, no_run_beside
-from orchestration.release.assets import release_asset
+from orchestration.release.assets import postgres_asset, release_asset
 from orchestration.run import Warehouse
 from orchestration.settings import Settings
 from orchestration.transform.assets import restage, transform_assets
@@ -32,7 +32,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     layers = {"landing": sorted(landing.keys)}
     for layer, assets in transforms.items():
         layers[layer] = sorted(key for key in assets.keys if key.path[0] == layer)
-    release = release_asset(layers["marts"])
+    releases = [release_asset(layers["marts"])]
+    if settings.postgres:
+        releases.append(postgres_asset())
     # Rows that the gate of the landing sets aside are gone from raw; staging is built of raw.
     rebuilds = {"staging": restage}
     gates = [gate_checks(layer, keys, rebuilds.get(layer)) for layer, keys in layers.items()]
@@ -44,7 +46,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         tags={"dagster/max_runtime": str(int((settings.run_timeout + 2 * GRACE).total_seconds()))},
     )
     return dg.Definitions(
-        assets=[landing, *transforms.values(), release],
+        assets=[landing, *transforms.values(), *releases],
         asset_checks=gates,
         jobs=[job],
         schedules=[

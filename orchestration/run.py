@@ -203,6 +203,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         record.ended_at = datetime.now(UTC)
         record.save(settings)
         self._finish_erasures()
+        self._bring_postgres_up_to_date()
         try:
             deleted = retention.tidy(settings)
             if context.instance is not None:
@@ -237,6 +238,19 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._run_log.write("error", reason)
         else:
             self._record.erasures = [one.erasure_id for one in certificates]
+
+    def _bring_postgres_up_to_date(self) -> None:
+        """Send what a run before could not send, and what an erasure has written anew."""
+        if not self._settings.postgres or self._record.behind:
+            return
+        from orchestration.release.postgres import follow  # noqa: PLC0415 - 0.2 s for psycopg
+
+        try:
+            follow(self._settings, log.info)
+        except ReleaseError as error:
+            self._record.behind = without_personal_data(str(error))
+            log.error("%s", error)
+            self._run_log.write("error", self._record.behind)
 
     def _outcome(self, context: dg.InitResourceContext) -> tuple[Outcome, str]:
         """What the stages left; Dagster's events tell of failures outside of them."""

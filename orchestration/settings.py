@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         default_factory=lambda settings: settings["home"] / "backups",
         description="Folder of the backups of this home, and of no other.",
     )
+    postgres: str = Field(
+        default="",
+        description="Database that releases are sent to as well, `host=… dbname=… user=…`.",
+    )
     as_of: date = Field(
         default_factory=date.today,
         description="The day the marts speak of, `YYYY-MM-DD`.",
@@ -143,6 +147,11 @@ class Settings(BaseSettings):
     def retention_log(self) -> Path:
         """What has expired, a line for each run and feed; written by runs."""
         return self.home / "retention_log.csv"
+
+    @property
+    def postgres_targets(self) -> Path:
+        """Databases that a release was ever sent to."""
+        return self.home / "postgres.json"
 
     @property
     def erasures(self) -> Path:

@@ -65,7 +65,8 @@ class RunRecord(BaseModel):
     what: `the whole job`, or the assets that were asked for. started_by: `cli`, `backfill`,
     `schedule <name>`, `sensor <name>`, `ui`. disk: bytes in `$WAREHOUSE_HOME` by part at the end.
     retention: rows that expired by feed, and those that a hold or a missing date kept. erasures:
-    those that it completed. unfinished: why one that is pending was not completed.
+    those that it completed. unfinished: why one that is pending was not completed. behind: why
+    Postgres does not show the release.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -90,6 +91,7 @@ class RunRecord(BaseModel):
     disk: dict[str, int] = Field(default_factory=dict)
     erasures: list[str] = Field(default_factory=list)
     unfinished: str = ""
+    behind: str = ""
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> "RunRecord":

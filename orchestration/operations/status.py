@@ -167,6 +167,8 @@ def _tell_runs(status: Status) -> None:
     last = next((record for record in records if record is not status.running), None)
     if last is not None and last.outcome not in GOOD_OUTCOMES:
         status.attention.append(f"The last run was {last.outcome}: {last.reason or 'no reason'}")
+    if last is not None and last.behind:
+        status.attention.append(f"Postgres does not show the release. {last.behind}")
 
 
 def _tell_release(status: Status) -> None:

@@ -91,6 +91,48 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     return release
 
 
+def postgres_asset() -> dg.AssetsDefinition:
+    """Send the release to the database that WAREHOUSE_POSTGRES names."""
+
+    @dg.asset(
+        key=["release", "postgres"],
+        deps=[RELEASE_KEY],
+        group_name="release",
+        owners=["team:data-platform"],
+        kinds={"postgres"},
+        description=(
+            "The published marts in Postgres: schema `marts`, and one for each role. Loaded beside "
+            "what readers see, switched in one transaction. It is the same release as the files; "
+            "what could not be sent is sent with the next run."
+        ),
+    )
+    def postgres(warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        from orchestration.release.postgres import send_release  # noqa: PLC0415 - 0.2 s
+
+        settings = warehouse.settings
+        with warehouse.stage("postgres") as stage:
+            try:
+                release = current_release(settings)
+                if release is None:
+                    raise ReleaseError(f"Nothing is released in {settings.home} yet.")
+                sent = send_release(settings, release, read_roles(), log.debug)
+            except ReleaseError as error:
+                warehouse.record.behind = str(error)
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            stage.rows = sum(sum(rows.values()) for rows in sent.rows.values())
+            log.info("Postgres shows %s", sent.release_id)
+        return dg.MaterializeResult(
+            metadata={
+                "release": sent.release_id,
+                "dagster/row_count": stage.rows,
+                "waited for readers": sent.attempts - 1,
+                "lost views of others": ", ".join(sent.lost) or "none",
+            }
+        )
+
+    return postgres
+
+
 def _measures(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
     """What this release says of itself, for the next one to be compared with."""
     found = connection.execute(

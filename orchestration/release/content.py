@@ -98,15 +98,20 @@ def is_encrypted(path: Path) -> bool:
 
 
 def load_encryption(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load what encrypts: OpenSSL, in the extension httpfs, which is installed with the project.
+    """Load what encrypts: OpenSSL, in the extension httpfs.
 
     DuckDB can decrypt without it. What it spills to disk is encrypted from here on, too.
     """
-    from duckdb_extensions import import_extension  # noqa: PLC0415 - only where there is a key
-
-    import_extension("httpfs", con=connection)
-    connection.execute("load httpfs")
+    import_installed(connection, "httpfs")
     connection.execute("set temp_file_encryption = true")
+
+
+def import_installed(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension of DuckDB from its Python package; nothing is fetched from elsewhere."""
+    from duckdb_extensions import import_extension  # noqa: PLC0415 - hardly ever needed
+
+    import_extension(extension, con=connection)
+    connection.execute(f"load {extension}")
 
 
 class Column(BaseModel):

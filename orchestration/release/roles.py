@@ -32,6 +32,7 @@ _RULES = {
     "hide": "",
 }
 _SHOW_WHEN = "show when "
+_TAKEN = ("steward", "warehouse", SCHEMA, "public", "information_schema")
 _NAME = re.compile(r"[a-z][a-z_]{0,30}")
 
 
@@ -95,11 +96,22 @@ class Role(BaseModel):
 
 @dataclass(frozen=True)
 class Query:
-    """A table of a role: name, columns in order, and the query over the marts that fills it."""
+    """A table of a role: name, columns in order, and the query over the marts that fills it.
+
+    unchanged: those of its columns that show the cells of the mart of that name as they are. rows:
+    condition, in SQL, on the rows of that mart.
+    """
 
     table: str
     columns: tuple[str, ...]
     sql: str
+    unchanged: tuple[str, ...] = ()
+    rows: str = ""
+
+    @property
+    def is_part_of_a_mart(self) -> bool:
+        """Whether it is columns and rows of a mart, with no cell changed."""
+        return self.columns == self.unchanged
 
 
 def read_roles(path: Path = ROLES_PATH) -> tuple[Role, ...]:
@@ -115,10 +127,11 @@ def read_roles(path: Path = ROLES_PATH) -> tuple[Role, ...]:
 
 
 def _role(path: Path, name: str, entry: Any) -> Role:
-    if not _NAME.fullmatch(name) or name in ("steward", "warehouse"):
+    if not _NAME.fullmatch(name) or name in _TAKEN or name.startswith("pg_"):
         raise ReleaseError(
-            f"{path}: {name!r} cannot name a role, for it names a file. Use small letters, not"
-            " `steward` or `warehouse`: the steward sees everything and is not declared."
+            f"{path}: {name!r} cannot name a role, for it names a file and a schema. Use small"
+            f" letters, and none of {', '.join(_TAKEN)}: the steward sees everything and is not"
+            " declared."
         )
     try:
         role = Role.model_validate({**entry, "name": name})
@@ -200,8 +213,31 @@ def write_roles(
     """Write the file of every role into a folder, from schema marts of the database `release`.
 
     secret: of the installation; the keys of pseudonyms come from it. keys: by role, those that
-    encrypt their files. Returns rows by role and
-    table. Raises ReleaseError when a policy does not fit the marts.
+    encrypt their files. Returns rows by role and table. Raises ReleaseError when a policy does not
+    fit the marts.
+    """
+    tables = tables_of_roles(connection, roles)
+    written = {}
+    for role in roles:
+        file = DatabaseFile(folder / f"{role.name}.duckdb", keys.get(role.name))
+        file.create(connection, "role_file")
+        try:
+            connection.execute(f"create schema if not exists role_file.{SCHEMA}")
+            written[role.name] = fill_role(
+                connection, role, tables[role.name], secret, f"role_file.{SCHEMA}"
+            )
+        finally:
+            connection.execute("detach role_file")
+        file.path.chmod(int(role.mode, 8))
+    return written
+
+
+def tables_of_roles(
+    connection: duckdb.DuckDBPyConnection, roles: Sequence[Role]
+) -> dict[str, tuple[Query, ...]]:
+    """Return by role what it sees of the marts of the attached database `release`.
+
+    Raises ReleaseError when a policy does not fit the marts, or the register cannot be read.
     """
     try:
         register = read_register()
@@ -213,51 +249,37 @@ def write_roles(
         f" and schema_name = '{SCHEMA}' order by table_name, column_index"
     ).fetchall():
         marts.setdefault(table, []).append(column)
-    return {
-        role.name: _write(
-            connection,
-            role,
-            queries(role, marts, register),
-            DatabaseFile(folder / f"{role.name}.duckdb", keys.get(role.name)),
-            secret,
-        )
-        for role in roles
-    }
+    return {role.name: queries(role, marts, register) for role in roles}
 
 
-def _write(
+def fill_role(
     connection: duckdb.DuckDBPyConnection,
     role: Role,
     tables: Sequence[Query],
-    file: DatabaseFile,
     secret: bytes,
+    schema: str,
 ) -> dict[str, int]:
+    """Make tables of a role from the database `release`, in a schema; returns rows by table.
+
+    Raises ReleaseError when a query does not fit the marts.
+    """
     key = hmac.digest(secret, f"pseudonyms of {role.name}".encode(), hashlib.sha256)
     connection.execute(f"set variable pseudonym_key = unhex({literal(key.hex())})")
-    file.create(connection, "role_file")
     counts: dict[str, int] = {}
-    try:
-        connection.execute(f"create schema if not exists role_file.{SCHEMA}")
-        for query in tables:
-            try:
-                connection.execute(
-                    f"create table role_file.{SCHEMA}.{quoted(query.table)} as {query.sql}"
-                )
-            except (
-                duckdb.BinderException,
-                duckdb.CatalogException,
-                duckdb.ParserException,
-            ) as error:
-                raise ReleaseError(
-                    f"Role {role.name}, {query.table}: what governance/roles.yml says does not fit"
-                    f" the marts. {str(error).splitlines()[0]}"
-                ) from error
+    for query in tables:
+        try:
             ((counts[query.table],),) = connection.execute(
-                f"select count(*) from role_file.{SCHEMA}.{quoted(query.table)}"
+                f"create table {schema}.{quoted(query.table)} as {query.sql}"
             ).fetchall()
-    finally:
-        connection.execute("detach role_file")
-    file.path.chmod(int(role.mode, 8))
+        except (
+            duckdb.BinderException,
+            duckdb.CatalogException,
+            duckdb.ParserException,
+        ) as error:
+            raise ReleaseError(
+                f"Role {role.name}, {query.table}: what governance/roles.yml says does not fit"
+                f" the marts. {str(error).splitlines()[0]}"
+            ) from error
     return counts
 
 
@@ -265,16 +287,20 @@ def _seen(
     role: Role, table: str, policy: TablePolicy, columns: Sequence[str], register: Register
 ) -> Query | None:
     shown = {}
+    unchanged = set()
     for column in columns:
         pii = register.pii(table, column)
         rule = policy.columns.get(column) or (policy.classes.get(pii) if pii else None) or "hide"
         if rule != "hide":
             shown[column] = _cell(rule, quoted(column))
+        if rule == "show":
+            unchanged.add(column)
     for count, told in policy.counts.items():
         few = f"between 1 and {role.floor - 1}"
         is_few = f"{quoted(count)} {few}"
         if told.of:
             is_few += f" or {quoted(told.of)} - {quoted(count)} {few}"
+        unchanged -= {count, *told.beside}
         for name in (count, *told.beside):
             if name in shown:
                 shown[name] = f"case when not coalesce({is_few}, false) then {shown[name]} end"
@@ -283,7 +309,11 @@ def _seen(
     selected = ", ".join(f"{text} as {quoted(name)}" for name, text in shown.items())
     where = f" where {policy.rows}" if policy.rows else ""
     return Query(
-        table, tuple(shown), f"select {selected} from release.{SCHEMA}.{quoted(table)}{where}"
+        table,
+        tuple(shown),
+        f"select {selected} from release.{SCHEMA}.{quoted(table)}{where}",
+        tuple(name for name in shown if name in unchanged),
+        policy.rows,
     )
 
 

@@ -253,5 +253,10 @@ def test_a_table_of_which_nothing_may_be_seen_is_not_in_the_file() -> None:
         role(classes={"none": "show"}), {"t": ["email"], "u": ["as_of_date"]}, read_register()
     )
     assert found == (
-        Query("u", ("as_of_date",), 'select "as_of_date" as "as_of_date" from release.marts."u"'),
+        Query(
+            "u",
+            ("as_of_date",),
+            'select "as_of_date" as "as_of_date" from release.marts."u"',
+            unchanged=("as_of_date",),
+        ),
     )
