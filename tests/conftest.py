@@ -95,10 +95,11 @@ class Installation:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_decisions_from_outside() -> Iterator[None]:
-    """No test reads, and none adds to, the decisions of the person who runs the tests."""
+def nothing_from_outside() -> Iterator[None]:
+    """No test touches decisions or a database of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("WAREHOUSE_DECISIONS", raising=False)
+        patch.delenv("WAREHOUSE_POSTGRES", raising=False)
         yield
 
 

@@ -554,6 +554,16 @@ def _release(settings: Settings) -> _Found:
     yield Level.OK, f"{current.id} is as it was published", ""
 
 
+def _postgres(settings: Settings) -> _Found:
+    if not settings.postgres:
+        yield Level.OK, "releases are sent to no database", ""
+        return
+    from orchestration.release import postgres  # noqa: PLC0415 - 0.2 s for psycopg
+
+    for is_well, found, remedy in postgres.examine(settings):
+        yield Level.OK if is_well else Level.ERROR, found, remedy
+
+
 def _left_behind(settings: Settings) -> _Found:
     """What killed runs left; the next run sweeps it up by itself."""
     killed = [r for r in read_ledger(settings)[0] if r.outcome is Outcome.RUNNING]
@@ -652,6 +662,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "backups": _backups,
     "working database": _database,
     "release": _release,
+    "Postgres": _postgres,
     "left behind": _left_behind,
     "Dagster's storage": _dagster,
     "telemetry": _telemetry,

@@ -164,6 +164,9 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             with duckdb.connect(str(history)) as connection:
                 forgotten.purge(connection, _schemas(connection))
             rewrite_file(history)
+        if settings.postgres_targets.exists():
+            with timed(plan, "Postgres"):
+                _bring_postgres_up_to_date(settings)
         removed = [path for path in set_aside(settings) if _remove(path)]
         removed += remove_reports(settings, forgotten.scanner)
         masked = _mask_files(settings, forgotten.scanner)
@@ -428,8 +431,28 @@ def _replace_bytes(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
+def _bring_postgres_up_to_date(settings: Settings) -> None:
+    """Let every database that a release was sent to show the one without the person."""
+    from orchestration.release import postgres  # noqa: PLC0415 - 0.2 s for psycopg
+
+    named = {postgres.describe_target(settings)} if settings.postgres else set()
+    if others := sorted({*postgres.described_targets(settings)} - named):
+        raise PrivacyError(
+            f"A release was sent to {', '.join(others)} as well, and WAREHOUSE_POSTGRES does not "
+            "name it: who is to be forgotten may stand there. Set it, or drop the schemas there "
+            f"and take its line out of {settings.postgres_targets}; then `warehouse forget "
+            "--resume`."
+        )
+    postgres.follow(settings, log.info)
+
+
 def _search(settings: Settings, scanner: Scanner) -> Findings:
     findings = scanner.folder(settings.home, but=lambda path: _is_own(settings, path))
+    if settings.postgres_targets.exists():
+        from orchestration.release.postgres import attached, our_schemas  # noqa: PLC0415
+
+        with attached(settings, "sent") as connection:
+            scanner.database(connection, "sent", "Postgres", findings, only=our_schemas(settings))
     for path in _outside(settings):
         scanner.file(path, str(path), findings)
     return findings

@@ -13,7 +13,7 @@ import gzip
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,12 +147,27 @@ class Scanner:
     def _duckdb(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
         with duckdb.connect() as connection:
             DatabaseFile(path, self._key_of(path)).attach(connection, "scanned")
-            for schema, table in connection.execute(
-                "select schema_name, table_name from duckdb_tables()"
-                " where database_name = 'scanned' order by all"
-            ).fetchall():
-                source = f"scanned.{quoted(schema)}.{quoted(table)}"
-                self._table(connection, source, f"{name}: {schema}.{table}", findings, explained)
+            self.database(connection, "scanned", name, findings, explained=explained)
+
+    def database(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        catalog: str,
+        name: str,
+        findings: Findings,
+        *,
+        explained: set[int] | None = None,
+        only: Container[str] | None = None,
+    ) -> None:
+        """Search the cells of every table of an attached database; only: in these schemas."""
+        for schema, table in connection.execute(
+            "select schema_name, table_name from duckdb_tables()"
+            f" where database_name = {literal(catalog)} order by all"
+        ).fetchall():
+            if only is not None and schema not in only:
+                continue
+            source = f"{quoted(catalog)}.{quoted(schema)}.{quoted(table)}"
+            self._table(connection, source, f"{name}: {schema}.{table}", findings, explained)
 
     def _table(
         self,

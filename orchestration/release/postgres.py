@@ -142,6 +142,9 @@ def follow(settings: Settings, progress: Progress = lambda _: None) -> Sent | No
     """
     if not settings.postgres or settings.is_scratch:
         return None
+    with _session(settings) as session:
+        _take_turn(session)
+        _drop_leftovers(session, _mark(settings))
     release = current_release(settings)
     if release is None or sent_release(settings) == release.id:
         return None
@@ -187,20 +190,16 @@ def describe_target(settings: Settings) -> str:
 
 @contextmanager
 def attached(settings: Settings, alias: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection in which the database can be read, and its schemas listed by `ours`."""
+    """A DuckDB connection in which the database can be read."""
     with duckdb.connect(config={"threads": settings.threads}) as connection:
         _attach(connection, settings, alias, "type postgres, read_only")
         yield connection
 
 
-def relations(settings: Settings) -> list[tuple[str, str]]:
-    """Schema and name of every table of ours in the database, also of those half loaded."""
+def our_schemas(settings: Settings) -> list[str]:
+    """Schemas of the database that this warehouse made, also those half loaded."""
     with _session(settings) as session:
-        return [
-            (schema, name)
-            for schema, name, kind in _relations(session, _schemas(session, _mark(settings)))
-            if kind == _TABLE
-        ]
+        return _schemas(session, _mark(settings))
 
 
 # --- the database -------------------------------------------------------------------------------

@@ -265,12 +265,11 @@ def test_a_filter_of_metrics_reads_the_release_and_nothing_else(
     assert state(released) == before
 
 
+PATHS = ("decisions", "erasure_key", "keys", "backups")
+
+
 @pytest.mark.parametrize(
-    "setting",
-    sorted(
-        {*Settings.model_fields}
-        - {"landing", "home", "decisions", "erasure_key", "keys", "backups"}
-    ),
+    "setting", sorted({*Settings.model_fields} - {"landing", "home", "postgres", *PATHS})
 )
 def test_a_hostile_setting_is_refused(
     released: Installation, monkeypatch: pytest.MonkeyPatch, setting: str
@@ -284,6 +283,23 @@ def test_a_hostile_setting_is_refused(
         with contextlib.redirect_stdout(printed):
             assert main(["releases"]) == 2
         assert f"WAREHOUSE_{setting.upper()}" in printed.getvalue()
+
+
+@pytest.mark.parametrize("setting", ["postgres", *PATHS])
+def test_a_hostile_path_or_database_is_only_a_name(
+    released: Installation, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    before = state(released)
+    verbs = (["send"], ["doctor"]) if setting == "postgres" else (["doctor"], ["decisions"])
+    for text in HOSTILE:
+        monkeypatch.setenv(f"WAREHOUSE_{setting.upper()}", text)
+        for verb in verbs:
+            outcome = released.warehouse(*verb)
+            assert outcome.exit_code in {0, 1, 2}, outcome.output
+            assert "Traceback" not in outcome.output
+            assert "root:x:" not in outcome.output
+        assert state(released) == before, text
+    assert setting != "postgres" or "is no connection string" in outcome.output
 
 
 def test_hostile_files_beside_the_landing_are_refused_by_their_line(
