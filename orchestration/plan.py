@@ -46,7 +46,8 @@ def plan(settings: Settings) -> Plan:
     """
     with scratch_copy(settings) as copy, _environment(copy):
         job = build_definitions(copy).resolve_job_def(JOB_NAME)
-        wanted = [key for key in job.asset_layer.executable_asset_keys if key != RELEASE_KEY]
+        keys = job.asset_layer.executable_asset_keys
+        wanted = [key for key in keys if key.path[0] != RELEASE_KEY.path[0]]
         with dg.DagsterInstance.ephemeral() as instance:
             result = job.execute_in_process(
                 instance=instance,
