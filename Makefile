@@ -59,8 +59,16 @@ segments: .venv/run ## prove the rules of segments, and the sizes they would giv
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
-test: .venv/dev ## set up, then run every test
+test: .venv/dev postgres ## set up, then run every test
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Tests start a server of their own; only its programs have to be there.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	    { echo "Installing Debian's postgresql for the tests ..." && \
+	      $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends postgresql' >/dev/null; } || \
+	    { echo "The tests need the programs of a Postgres server: apt-get install postgresql"; exit 1; }
 
 explore: .venv/dev ## property tests on thousands of examples that were not drawn before
 	.venv/bin/python -m pytest -m hypothesis --hypothesis-profile=explore
