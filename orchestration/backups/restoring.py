@@ -67,7 +67,10 @@ def restore(
             folder.chmod(0o755)
         _prove(staged, about)
         _bring_erasures(settings, target, staged, erasures)
+        targets = _take_targets(target, staged)
         done = _forget_again(staged, about, by=by, why=why)
+        if targets:
+            write_whole(staged.postgres_targets, json.dumps(targets, indent=1) + "\n")
         kept = _keep_logs(target, staged)
         note_backup(staged, "restore", path, about, by=by, why=why)
         replaced = _commit(target, staged, kept)
@@ -138,6 +141,20 @@ def _bring_lifts(path: Path, to: Path) -> None:
     known = to.read_text(encoding="utf-8").splitlines(keepends=True) if to.exists() else []
     more = path.read_text(encoding="utf-8").splitlines(keepends=True)
     write_whole(to, "".join(dict.fromkeys([*known, *more])))
+
+
+def _take_targets(target: Settings, staged: Settings) -> list[str]:
+    """Databases that a release was ever sent to, out of reach of what is done to the backup.
+
+    They show a later release than the backup holds, and without whoever was forgotten since.
+    """
+    if not (target.postgres_targets.exists() or staged.postgres_targets.exists()):
+        return []
+    from orchestration.release.postgres import described_targets  # noqa: PLC0415 - 0.2 s
+
+    found = [*described_targets(staged), *described_targets(target)]
+    staged.postgres_targets.unlink(missing_ok=True)
+    return list(dict.fromkeys(found))
 
 
 def _forget_again(staged: Settings, about: About, *, by: str, why: str) -> list[Certificate]:

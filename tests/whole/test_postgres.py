@@ -14,7 +14,13 @@ from psycopg import errors
 
 from orchestration.privacy.certificates import certificates, pending
 from orchestration.release import current_release
-from orchestration.release.postgres import attached, our_schemas, send_release, sent_release
+from orchestration.release.postgres import (
+    attached,
+    described_targets,
+    our_schemas,
+    send_release,
+    sent_release,
+)
 from orchestration.release.roles import read_roles
 from orchestration.settings import Settings
 from tests.conftest import Installation
@@ -203,6 +209,25 @@ def test_who_is_still_found_in_postgres_is_not_certified_as_forgotten(
     assert outcome.exit_code == 0, outcome.output
     assert pending(house.settings) == []
     assert "jane.doe@x.test" not in emails(house.settings)
+
+
+def test_a_restore_sends_nothing_and_still_knows_where_releases_were_sent_to(
+    house: Installation, tmp_path: Path
+) -> None:
+    house.warehouse("send")
+    house.warehouse("make-key", "backup")
+    assert house.warehouse("backup", "--to", str(tmp_path / "away")).exit_code == 0
+    (made,) = (tmp_path / "away").glob("*.whb")
+    copied = tmp_path / made.name
+    shutil.copy(made, copied)
+    outcome = house.warehouse("forget", "crm:C1", "--confirm", "--without-run", *BY)
+    assert outcome.exit_code == 0, outcome.output
+    before = sent_release(house.settings)
+    outcome = house.warehouse("restore", str(copied), "--confirm", *BY)
+    assert outcome.exit_code == 0, outcome.output
+    assert sent_release(house.settings) == before
+    assert emails(house.settings) == {"olaf@y.test", "maria@z.test"}
+    assert len(described_targets(house.settings)) == 1
 
 
 def test_a_server_that_is_away_fails_the_run_after_its_release_and_the_next_run_sends_it(
