@@ -21,6 +21,7 @@ from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.operations.commands import add_operations
 from orchestration.privacy.commands import add_verbs as add_privacy_verbs
 from orchestration.privacy.retention_commands import add_verbs as add_retention_verbs
+from orchestration.release.commands import add_verbs as add_release_verbs
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.segment_sizes import add_segments
 
@@ -43,13 +44,6 @@ def build_parser() -> argparse.ArgumentParser:
     plan.set_defaults(action=_plan)
     rejects = verbs.add_parser("rejects", help="list the lines that did not land, with reasons")
     rejects.set_defaults(action=_rejects)
-    rollback = verbs.add_parser("rollback", help="point `current` at an earlier release")
-    rollback.add_argument("--to", metavar="RELEASE", help="release id; default: the one before")
-    rollback.set_defaults(action=_rollback)
-    send = verbs.add_parser("send", help="send the current release to Postgres again")
-    send.set_defaults(action=_send)
-    releases = verbs.add_parser("releases", help="list the releases on disk")
-    releases.set_defaults(action=_releases)
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
@@ -68,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     metrics.add_argument("--sql", action="store_true", help="show the SQL as well")
     metrics.set_defaults(action=_metrics)
     add_landing_verbs(verbs)
+    add_release_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
     add_privacy_verbs(verbs)
@@ -354,85 +349,6 @@ def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: A
     for file, line, reason in rows:
         console.print(f"{file}:{line}: {reason}", markup=False)
     console.print(f"{len(rows):,} rejected lines in the files that are in the landing now")
-    return 0
-
-
-def _rollback(settings: Settings, options: argparse.Namespace) -> int:
-    from orchestration.release import ReleaseError, rollback  # noqa: PLC0415
-    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
-
-    try:
-        # A run carries the ids of the release that was current when it began.
-        with only_one_run(settings):
-            release = rollback(settings, options.to)
-            console.print(f"Readers now see {release.id}: {release.path}")
-            if settings.postgres:
-                from orchestration.release.postgres import follow  # noqa: PLC0415 - 0.2 s
-
-                follow(settings, _say)
-    except (ReleaseError, WarehouseBusyError) as error:
-        console.print(f"[red]{escape(str(error))}[/]")
-        return 1
-    return 0
-
-
-def _say(what: str) -> None:
-    console.print(what, style="dim", markup=False)
-
-
-def _send(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
-    from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
-    from orchestration.release.roles import read_roles  # noqa: PLC0415
-    from orchestration.run import WarehouseBusyError, only_one_run  # noqa: PLC0415 - Dagster
-
-    if not settings.postgres:
-        console.print(
-            "WAREHOUSE_POSTGRES names no database; set it to `host=… dbname=… user=…`.",
-            markup=False,
-        )
-        return 2
-    from orchestration.release.postgres import send_release  # noqa: PLC0415 - 0.2 s
-
-    try:
-        with only_one_run(settings):
-            release = current_release(settings)
-            if release is None:
-                console.print(f"Nothing is released in {settings.home} yet.", markup=False)
-                return 1
-            sent = send_release(settings, release, read_roles(), _say)
-    except (ReleaseError, WarehouseBusyError) as error:
-        console.print(f"[red]{escape(str(error))}[/]")
-        return 1
-    for view in sent.lost:
-        console.print(f"The view {view} read the last release and went with it.", markup=False)
-    return 0
-
-
-def _releases(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
-    from orchestration.release import (  # noqa: PLC0415
-        ReleaseError,
-        current_release,
-        list_releases,
-        read_manifest,
-    )
-
-    try:
-        current = current_release(settings)
-        table = Table("release", "as of", "customers", "content hash", "", box=None)
-        for release in list_releases(settings):
-            manifest = read_manifest(release)
-            customers = manifest.tables.get("customers")
-            table.add_row(
-                release.id,
-                manifest.as_of.isoformat(),
-                f"{customers.row_count:,}" if customers else "-",
-                manifest.content_hash[:16],
-                "current" if current and release.id == current.id else "",
-            )
-    except ReleaseError as error:
-        console.print(f"[red]{escape(str(error))}[/]")
-        return 1
-    console.print(table)
     return 0
 
 

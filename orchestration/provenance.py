@@ -17,6 +17,7 @@ _CODE = (
     "dbt_project/**/*.sql",
     "dbt_project/**/*.yml",
     "expectations/**/*.yml",
+    "governance/*.yml",
     "seeds/reference/*",
     "requirements.lock",
 )

@@ -33,6 +33,7 @@ import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestration.keys import BadKeyError, erasure_key, read_key
+from orchestration.release.audit import Audit, take_audit
 from orchestration.release.content import (
     SCHEMA,
     STORAGE_VERSION,
@@ -104,6 +105,7 @@ class Manifest(BaseModel):
     erasures: tuple[str, ...] = ()  # after which this release was written anew
     roles: dict[str, dict[str, int]] = {}  # rows by role and table
     encrypted: tuple[str, ...] = ()  # roles whose file is
+    audit: Audit = Audit()
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def publish(
                 measures=dict(measures or {}),
                 roles=rows_by_role,
                 encrypted=_encrypted(staging, rows_by_role),
+                audit=take_audit(settings),
             )
             release = _put_in_place(settings, staging, manifest)
             _switch(settings, release)

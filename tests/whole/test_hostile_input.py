@@ -47,6 +47,8 @@ Attempt = Callable[[str], list[str]]
 
 # Every argument of every verb that takes a text, with the verb's other arguments as they should be.
 ATTEMPTS: dict[str, Attempt] = {
+    "audit release": lambda text: ["audit", text],
+    "audit against": lambda text: ["audit", f"--against={text}"],
     "rollback to": lambda text: ["rollback", f"--to={text}"],
     "metrics metric": lambda text: ["metrics", text],
     "metrics by": lambda text: ["metrics", "purchases", "--by", text],
