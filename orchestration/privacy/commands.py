@@ -175,27 +175,32 @@ def find_customers(registry: "Registry", asked: Iterable[str], so: str) -> list[
 
     so: what has come of it, at the end of the message.
     """
+    from orchestration.privacy.people import kind_of  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
 
     customers: list[str] = []
-    problems: list[str] = []
+    problems: dict[int, str] = {}
+    known: dict[int, str] = {}
     for number, identifier in enumerate(asked, start=1):
         try:
-            found = registry.find(identifier)
+            kind_of(identifier)
+            known[number] = identifier
         except PrivacyError as error:
-            problems.append(f"Identifier {number}: {error}")
-            continue
+            problems[number] = str(error)
+    meant = registry.find_each(list(known.values()))
+    for number, found in zip(known, meant, strict=True):
         if len(found) == 1:
             customers += found
         elif found:
-            problems.append(
-                f"Identifier {number}: {len(found)} customers share it, {', '.join(found[:5])}; "
+            problems[number] = (
+                f"{len(found)} customers share it, {', '.join(found[:5])}; "
                 "name one by its customer id or a record."
             )
         else:
-            problems.append(f"Identifier {number}: nobody is known by it.")
+            problems[number] = "nobody is known by it."
     if problems:
-        raise PrivacyError("\n".join([*problems[:20], so]))
+        told = [f"Identifier {number}: {problems[number]}" for number in sorted(problems)]
+        raise PrivacyError("\n".join([*told[:20], so]))
     return sorted(set(customers))
 
 
