@@ -115,8 +115,9 @@ def _erase(settings: Settings, asked: list[str], options: argparse.Namespace) ->
         people = registry.people(customers)
         refuse_held(registry, settings, people.customers, people.records)
         note_access(settings, people, options, outcome="counts and records shown")
-        _show(connection, people, len(customers))
+        _show_people(people, len(customers))
         if not options.confirm:
+            _show_rows(connection, people)
             console.print("\nNothing was changed; `--confirm` erases them.")
             return 0
         plan = plan_erasure(settings, people, count=len(customers), by=options.by, why=options.why)
@@ -175,32 +176,52 @@ def find_customers(registry: "Registry", asked: Iterable[str], so: str) -> list[
 
     so: what has come of it, at the end of the message.
     """
+    from orchestration.privacy.people import kind_of  # noqa: PLC0415
     from orchestration.privacy.tombstones import PrivacyError  # noqa: PLC0415
 
     customers: list[str] = []
-    problems: list[str] = []
+    problems: dict[int, str] = {}
+    known: dict[int, str] = {}
     for number, identifier in enumerate(asked, start=1):
         try:
-            found = registry.find(identifier)
+            kind_of(identifier)
+            known[number] = identifier
         except PrivacyError as error:
-            problems.append(f"Identifier {number}: {error}")
-            continue
+            problems[number] = str(error)
+    meant = registry.find_each(list(known.values()))
+    for number, found in zip(known, meant, strict=True):
         if len(found) == 1:
             customers += found
         elif found:
-            problems.append(
-                f"Identifier {number}: {len(found)} customers share it, {', '.join(found[:5])}; "
+            problems[number] = (
+                f"{len(found)} customers share it, {', '.join(found[:5])}; "
                 "name one by its customer id or a record."
             )
         else:
-            problems.append(f"Identifier {number}: nobody is known by it.")
+            problems[number] = "nobody is known by it."
     if problems:
-        raise PrivacyError("\n".join([*problems[:20], so]))
+        told = [f"Identifier {number}: {problems[number]}" for number in sorted(problems)]
+        raise PrivacyError("\n".join([*told[:20], so]))
     return sorted(set(customers))
 
 
-def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -> None:
-    """Print what would go, in counts and record ids: no name, no address."""
+def _show_people(people: "People", count: int) -> None:
+    """Print who is meant, in counts and record ids: no name, no address."""
+    sources = Counter(record.split(":")[0] for record in people.records)
+    console.print(
+        f"{count:,} customers, {len(people.records):,} records: "
+        + ", ".join(f"{number:,} {source}" for source, number in sorted(sources.items()))
+    )
+    if count == 1:
+        console.print("records        " + ", ".join(people.records), markup=False)
+    if people.shared_count:
+        console.print(
+            f"{people.shared_count:,} addresses, phones or ids stay: others bear them too."
+        )
+
+
+def _show_rows(connection: duckdb.DuckDBPyConnection, people: "People") -> None:
+    """Print how many rows of each feed would go; an erasure counts them itself."""
     from orchestration.landing.feeds import FEEDS  # noqa: PLC0415
     from orchestration.privacy.identifiers import RULES  # noqa: PLC0415
     from orchestration.privacy.tombstones import (  # noqa: PLC0415
@@ -223,18 +244,7 @@ def _show(connection: duckdb.DuckDBPyConnection, people: "People", count: int) -
         if row and row[0]:
             keeps = RULES[feed.name].keeps is not None
             table.add_row(feed.name, f"{row[0]:,}", "stay, without the person" if keeps else "go")
-    sources = Counter(record.split(":")[0] for record in people.records)
-    console.print(
-        f"{count:,} customers, {len(people.records):,} records: "
-        + ", ".join(f"{number:,} {source}" for source, number in sorted(sources.items()))
-    )
-    if count == 1:
-        console.print("records        " + ", ".join(people.records), markup=False)
     console.print(table)
-    if people.shared_count:
-        console.print(
-            f"{people.shared_count:,} addresses, phones or ids stay: others bear them too."
-        )
 
 
 def _carry_out(settings: Settings, *, without_run: bool) -> int:

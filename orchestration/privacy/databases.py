@@ -1,12 +1,15 @@
 """Forgotten people taken out of DuckDB files that are not `raw`: marts, models, state, history.
 
-No list of tables says where a person may stand: every text of every table is looked at. A row in
-which a customer, record or order of theirs is named goes. Where one of their texts stands within a
-longer one, it is masked. DuckDB does not overwrite freed blocks, so every file is written anew.
+No list of tables says where a person may stand: every text of every table is looked at, once, and
+what it finds is all that is edited. A row in which a customer, record or order of theirs is named
+goes. Where one of their texts stands within a longer one, it is masked. DuckDB does not overwrite
+freed blocks, so every file is written anew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -42,25 +45,28 @@ _MENTIONED = {"customer_id_history": ("other_customer_id",)}
 
 @dataclass(frozen=True)
 class Forgotten:
-    """The people who have to go, and what finds them; one for a whole erasure."""
+    """The people who have to go, and what finds them; one for a whole erasure.
+
+    while_searching: entered around every search of a table.
+    """
 
     people: People
     scanner: Scanner
     tombstones: Tombstones
+    while_searching: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def edit_marts(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Fill database `release` with the marts of database `before` without them.
-
-        Returns whether cells were masked: as they were, they are in the file still, until it is
-        written anew.
-        """
+    def edit_marts(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Fill database `release` with the marts of database `before` without them."""
         self._enter(connection)
         connection.execute("create schema if not exists release.marts")
         for table, columns in text_columns(connection, "before", "marts").items():
+            hits = self._hits(connection, f"before.marts.{quoted(table)}", columns)
+            keeps_rows = table in _ANONYMISED
+            self._enter_masks(connection, hits, of_names=keeps_rows)
             connection.execute(
-                f"create table release.marts.{quoted(table)} as {_selection(table, columns)}"
+                f"create table release.marts.{quoted(table)} as"
+                f" {_selection(table, hits, self._naming(hits))}"
             )
-        return self._mask(connection, "release", ["marts"]) > 0
 
     def purge(self, connection: duckdb.DuckDBPyConnection, schemas: Sequence[str]) -> int:
         """Delete their rows from schemas of the database that is open, mask what is left.
@@ -72,11 +78,13 @@ class Forgotten:
         count = 0
         for schema in schemas:
             texts = text_columns(connection, database, schema)
-            keys = key_columns(connection, database, schema)
+            keys = key_columns(connection, database, schema) if self.people.keys else {}
             for table in sorted({*texts, *keys}):
+                source = f"{quoted(schema)}.{quoted(table)}"
+                hits = self._hits(connection, source, texts.get(table, ()))
                 asked = [
                     f"{quoted(column)} in (select name from temp.forgotten_names)"
-                    for column in texts.get(table, ())
+                    for column in self._naming(hits)
                 ]
                 asked += [
                     f"{quoted(column)} in (select key from temp.forgotten_keys)"
@@ -84,11 +92,72 @@ class Forgotten:
                 ]
                 if asked:
                     row = connection.execute(
-                        f"delete from {quoted(schema)}.{quoted(table)} where {' or '.join(asked)}"
+                        f"delete from {source} where {' or '.join(asked)}"
                     ).fetchone()
                     count += int(row[0]) if row else 0
-        self._mask(connection, database, schemas)
+                self._enter_masks(connection, hits, of_names=False)
+                for column, found in hits.items():
+                    if found - self._names:
+                        connection.execute(
+                            f"update {source} as cells set {quoted(column)} = masks.masked_text"
+                            " from temp.masks where"
+                            f" cells.{quoted(column)} = masks.forgotten_text"
+                        )
         return count
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.people.names)
+
+    @cached_property
+    def _short_names(self) -> list[str]:
+        """Names that are no texts to search for, for they may be a part of any word."""
+        return [name for name in self.people.names if not self.scanner.is_in(name)]
+
+    def _hits(
+        self, connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]
+    ) -> dict[str, set[str]]:
+        """Return by column the cells that are a name of theirs or in which one of their texts is.
+
+        Only columns that have one.
+        """
+        with self.while_searching():
+            found = {
+                column: hits
+                for column, (_, hits) in self.scanner.texts_in(connection, source, columns).items()
+            }
+            for column in columns if self._short_names else ():
+                found[column] |= {
+                    name
+                    for (name,) in connection.execute(
+                        f"select distinct {quoted(column)} from {source}"
+                        f" where {quoted(column)} in (select unnest($names))",
+                        {"names": self._short_names},
+                    ).fetchall()
+                }
+        return {column: hits for column, hits in found.items() if hits}
+
+    def _naming(self, hits: Mapping[str, set[str]]) -> list[str]:
+        """Columns in which a cell is a name of theirs."""
+        return [column for column, found in hits.items() if not found.isdisjoint(self._names)]
+
+    def _enter_masks(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        hits: Mapping[str, set[str]],
+        *,
+        of_names: bool,
+    ) -> None:
+        """Tell the connection what stands instead of each text. of_names: of whole names, too."""
+        found = sorted({text for texts in hits.values() for text in texts})
+        if not of_names:
+            found = [text for text in found if text not in self._names]
+        masked = [self.scanner.masked(text.encode(), FORGOTTEN.encode()).decode() for text in found]
+        connection.execute(
+            "create or replace temp table masks as select unnest($texts::varchar[])"
+            " as forgotten_text, unnest($masked::varchar[]) as masked_text",
+            {"texts": found, "masked": masked},
+        )
 
     def _enter(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.tombstones.enter(connection)
@@ -101,43 +170,6 @@ class Forgotten:
         connection.execute(
             "insert into temp.forgotten_keys select unnest($keys::ubigint[])",
             {"keys": list(self.people.keys)},
-        )
-
-    def _mask(
-        self, connection: duckdb.DuckDBPyConnection, database: str, schemas: Iterable[str]
-    ) -> int:
-        """Mask their texts in every text of the schemas; returns how many cells had one."""
-        count = 0
-        for schema in schemas:
-            for table, columns in text_columns(connection, database, schema).items():
-                source = f"{quoted(database)}.{quoted(schema)}.{quoted(table)}"
-                for column in columns:
-                    _, row_ids = self.scanner.in_column(connection, source, column, "rowid")
-                    if row_ids:
-                        self._mask_cells(connection, source, column, row_ids)
-                        count += len(row_ids)
-        return count
-
-    def _mask_cells(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        source: str,
-        column: str,
-        row_ids: Sequence[int],
-    ) -> None:
-        cells = connection.execute(
-            f"select rowid, {quoted(column)} from {source}"
-            " where rowid in (select unnest($row_ids))",
-            {"row_ids": list(row_ids)},
-        ).fetchall()
-        masked = [
-            self.scanner.masked(text.encode(), FORGOTTEN.encode()).decode() for _, text in cells
-        ]
-        connection.execute(
-            f"update {source} as cells set {quoted(column)} = masked.text"
-            " from (select unnest($row_ids) as row_id, unnest($texts) as text) as masked"
-            " where cells.rowid = masked.row_id",
-            {"row_ids": [row_id for row_id, _ in cells], "texts": masked},
         )
 
 
@@ -166,32 +198,47 @@ def rewrite_file(path: Path) -> None:
     fresh.replace(path)
 
 
-def _selection(table: str, columns: Sequence[str]) -> str:
+def _selection(table: str, hits: Mapping[str, set[str]], naming: Iterable[str]) -> str:
+    """SQL of a mart without them. hits: cells by column; naming: columns that hold their names."""
     source = f"before.marts.{quoted(table)}"
+    if not hits:
+        return f"select * from {source}"
+    mentions = _MENTIONED.get(table, ())
     is_theirs = " or ".join(
         f"coalesce({quoted(column)} in (select name from temp.forgotten_names), false)"
-        for column in columns
-        if column not in _MENTIONED.get(table, ())
+        for column in naming
+        if column not in mentions
     )
-    if not is_theirs:
-        return f"select * from {source}"
-    if table in _ANONYMISED:
-        replaced = ", ".join(
+    cells = {
+        column: f"coalesce({_mask_of(column)}.masked_text, mart.{quoted(column)})"
+        for column in hits
+    }
+    for column in cells.keys() & set(mentions):
+        cells[column] = (
+            f"if(mart.{quoted(column)} in (select name from temp.forgotten_names), null,"
+            f" {cells[column]})"
+        )
+    for column, text in _ANONYMISED.get(table, {}).items():
+        cells[column] = (
             f"case when is_theirs then {text.format(order_key=_order_key())}"
-            f" else {quoted(column)} end as {quoted(column)}"
-            for column, text in _ANONYMISED[table].items()
+            f" else {cells.get(column, f'mart.{quoted(column)}')} end"
         )
-        return (
-            f"select * exclude (is_theirs) replace ({replaced})"
-            f" from (select *, {is_theirs} as is_theirs from {source})"
-        )
-    mentions = ", ".join(
-        f"if({quoted(column)} in (select name from temp.forgotten_names), null,"
-        f" {quoted(column)}) as {quoted(column)}"
-        for column in _MENTIONED.get(table, ())
+    replaced = ", ".join(f"{cell} as {quoted(column)}" for column, cell in cells.items())
+    joined = "".join(
+        f" left join temp.masks as {_mask_of(column)}"
+        f" on mart.{quoted(column)} = {_mask_of(column)}.forgotten_text"
+        for column in hits
     )
-    replaced = f" replace ({mentions})" if mentions else ""
-    return f"select *{replaced} from {source} where not ({is_theirs})"
+    where = "" if table in _ANONYMISED else " where not is_theirs"
+    return (
+        f"select mart.* exclude (is_theirs) replace ({replaced})"
+        f" from (select *, {is_theirs or 'false'} as is_theirs from {source}) as mart"
+        f"{joined}{where}"
+    )
+
+
+def _mask_of(column: str) -> str:
+    return quoted(f"mask of {column}")
 
 
 def _order_key() -> str:

@@ -63,8 +63,8 @@ from orchestration.privacy.tombstones import (
 )
 from orchestration.provenance import provenance
 from orchestration.release import rewrite_releases
-from orchestration.release.content import STORAGE_VERSION
-from orchestration.release.releases import key_of
+from orchestration.release.content import DatabaseFile
+from orchestration.release.releases import key_of, released_as
 from orchestration.release.roles import read_roles
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted, transaction
@@ -99,7 +99,7 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     tombstones = read_tombstones(settings)
     for plan in (plan for plan in plans if not plan.is_begun):
         log.info("erasure %s: %d people", plan.erasure_id, plan.customer_count)
-        forgotten = Forgotten(plan.people, _scanner(settings, plan), tombstones)
+        forgotten = _forgotten(settings, plan, tombstones)
         create_raw_tables(connection, FEEDS)
         connection.execute("set TimeZone = 'UTC'")
         # Only its own: what becomes of whose rows is counted for each erasure.
@@ -113,6 +113,7 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
             plan.rows[feed] = asdict(counts)
         _drop_decisions(connection, settings, plan, forgotten.scanner)
         save_plan(settings, plan)
+        released = released_as(settings, settings.candidate_database)
         with timed(plan, "releases"):
             renamed = rewrite_releases(
                 settings,
@@ -124,7 +125,12 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         plan.releases |= renamed
         save_plan(settings, plan)
         with timed(plan, "candidate"):
-            _rewrite_candidate(connection, settings, forgotten)
+            _rewrite_candidate(
+                connection,
+                settings,
+                forgotten,
+                released_as=renamed.get(released.id, released.id) if released else None,
+            )
         plan.is_begun = True
         save_plan(settings, plan)
         log.info(
@@ -149,7 +155,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             tombstones = begin_erasures(connection, settings)
         # read again: it knows by now what was done
         plan = next(one for one in pending(settings) if one.erasure_id == plan.erasure_id)  # noqa: PLW2901
-        forgotten = Forgotten(plan.people, _scanner(settings, plan), tombstones)
+        forgotten = _forgotten(settings, plan, tombstones)
         log.info("erasure %s: what is left ...", plan.erasure_id)
         with duckdb.connect(str(database)) as connection:
             if not _is_built(connection, settings):
@@ -159,19 +165,20 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
                 rows_of_models = forgotten.purge(connection, _schemas(connection))
         with timed(plan, "working database written anew"):
             rewrite_file(database)
-        history = history_file(settings)
-        if history.exists():
-            with duckdb.connect(str(history)) as connection:
-                forgotten.purge(connection, _schemas(connection))
-            rewrite_file(history)
         if settings.postgres_targets.exists():
             with timed(plan, "Postgres"):
                 _bring_postgres_up_to_date(settings)
-        removed = [path for path in set_aside(settings) if _remove(path)]
-        removed += remove_reports(settings, forgotten.scanner)
-        masked = _mask_files(settings, forgotten.scanner)
+        with timed(plan, "other files"):
+            history = history_file(settings)
+            if history.exists():
+                with duckdb.connect(str(history)) as connection:
+                    forgotten.purge(connection, _schemas(connection))
+                rewrite_file(history)
+            removed = [path for path in set_aside(settings) if _remove(path)]
+            removed += remove_reports(settings, forgotten.scanner)
+            masked = _mask_files(settings, forgotten.scanner)
         log.info("erasure %s: everything is searched ...", plan.erasure_id)
-        with timed(plan, "search"):
+        with timed(plan, "proof"):
             findings = _search(settings, forgotten.scanner)
         if findings.places:
             # The next run has to make everything anew; the next attempt begins from the beginning.
@@ -245,6 +252,7 @@ def _certificate(
         },
         found=0,
         seconds=plan.seconds,
+        cpu_seconds=plan.cpu_seconds,
         tombstone_count=len(stones),
         tombstones_hash=hashlib.sha256("\n".join(stones).encode()).hexdigest(),
         previous=hash_before(settings, plan),
@@ -263,9 +271,12 @@ def _renew_backups(settings: Settings, plan: Plan, certificate: Certificate) -> 
 # --- steps --------------------------------------------------------------------------------------
 
 
-def _scanner(settings: Settings, plan: Plan) -> Scanner:
-    return Scanner(
+def _forgotten(settings: Settings, plan: Plan, tombstones: Tombstones) -> Forgotten:
+    scanner = Scanner(
         plan.people.needles, plan.people.keys, key_of=lambda path: key_of(settings, path)
+    )
+    return Forgotten(
+        plan.people, scanner, tombstones, while_searching=lambda: timed(plan, "search for rows")
     )
 
 
@@ -285,22 +296,30 @@ def _let_identity_go_on(connection: duckdb.DuckDBPyConnection, plan: Plan) -> No
 
 
 def _rewrite_candidate(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, forgotten: Forgotten
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    forgotten: Forgotten,
+    *,
+    released_as: str | None,
 ) -> None:
-    """Write the marts of the last build anew without the people; the next one may add to them."""
+    """Write the marts of the last build anew without the people; the next one may add to them.
+
+    released_as: the release that was a copy of them, and has been written anew: it is one still.
+    """
     candidate = settings.candidate_database
     if not candidate.exists():
         return
     before = builds.version_of(candidate)
     fresh = candidate.with_name(f"{candidate.name}.tmp")
     fresh.unlink(missing_ok=True)
-    with duckdb.connect() as editing:
-        editing.execute(f"attach {literal(candidate)} as before")
-        editing.execute("checkpoint before")
-        editing.execute(f"attach {literal(fresh)} as release (storage_version '{STORAGE_VERSION}')")
-        is_masked = forgotten.edit_marts(editing)
-    if is_masked:
-        rewrite_file(fresh)
+    if released_as:
+        shutil.copyfile(settings.releases / released_as / "warehouse.duckdb", fresh)
+    else:
+        with duckdb.connect() as editing:
+            editing.execute(f"attach {literal(candidate)} as before")
+            editing.execute("checkpoint before")
+            DatabaseFile(fresh).create(editing, "release")
+            forgotten.edit_marts(editing)
     fresh.replace(candidate)
     builds.take_over(connection, "marts", before, builds.version_of(candidate))
 

@@ -110,35 +110,32 @@ class Registry:
 
         Raises PrivacyError when it is no identifier.
         """
-        kind, text = kind_of(text), text.strip()
-        if kind == "customer":
-            found = self._connection.execute(
-                """
-                select coalesce(
-                    (select any_value(current_id) from temp.redirects where customer_id = $id), $id
-                ) as found
-                where found in (select customer_id from temp.crosswalk)
-                    or $id in (select customer_id from temp.redirects)
-                """,
-                {"id": text},
-            ).fetchall()
-        elif kind == "record":
-            found = self._connection.execute(
-                "select distinct customer_id from temp.crosswalk where record = $text order by 1",
-                {"text": text},
-            ).fetchall()
-        else:
-            found = self._connection.execute(
+        return self.find_each([text])[0]
+
+    def find_each(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return for each identifier the customers that it means, in one query for each kind.
+
+        Raises PrivacyError when one is no identifier.
+        """
+        asked: dict[str, list[tuple[int, str]]] = {}
+        for number, text in enumerate(texts):
+            kind = kind_of(text)
+            asked.setdefault(kind, []).append((number, text.strip().removeprefix(kind)))
+        found: list[list[str]] = [[] for _ in texts]
+        for kind, numbered in asked.items():
+            rows = self._connection.execute(
                 f"""
-                select distinct crosswalk.customer_id
-                from temp.bearers
-                inner join temp.crosswalk on bearers.record = crosswalk.record
-                where bearers.identifier = {identifier_sql(kind, "$text")}
-                order by 1
+                with asked as (select unnest($numbers) as number, unnest($texts) as text)
+                select distinct number, customer_id from ({_meant_sql(kind)}) order by all
                 """,
-                {"text": text.removeprefix(kind)},
+                {
+                    "numbers": [number for number, _ in numbered],
+                    "texts": [text for _, text in numbered],
+                },
             ).fetchall()
-        return [customer for (customer,) in found]
+            for number, customer in rows:
+                found[number].append(customer)
+        return found
 
     def people(self, customers: Iterable[str], records: Iterable[str] = ()) -> People:
         """Return everything by which these customers could be found again.
@@ -491,6 +488,30 @@ class Registry:
             )
         ).fetchall()
         return tuple(sorted(int(key) for (key,) in found if key is not None))
+
+
+def _meant_sql(kind: str) -> str:
+    """SQL of the customers (number, customer_id) that identifiers `asked` (number, text) mean."""
+    if kind == "customer":
+        return """
+            select asked.number, coalesce(redirects.current_id, asked.text) as customer_id
+            from asked
+            left join temp.redirects on asked.text = redirects.customer_id
+            where redirects.customer_id is not null
+                or asked.text in (select customer_id from temp.crosswalk)
+        """
+    if kind == "record":
+        return """
+            select asked.number, crosswalk.customer_id
+            from asked
+            inner join temp.crosswalk on asked.text = crosswalk.record
+        """
+    return f"""
+        select asked.number, crosswalk.customer_id
+        from (select number, {identifier_sql(kind, "text")} as identifier from asked) as asked
+        inner join temp.bearers on asked.identifier = bearers.identifier
+        inner join temp.crosswalk on bearers.record = crosswalk.record
+    """
 
 
 def _spellings(typed: str, identifier: str) -> set[str]:

@@ -10,10 +10,12 @@ explains them. A DuckDB file without freed blocks and deleted rows holds nothing
 """
 
 import gzip
+import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,9 @@ from typing import Any
 import ahocorasick_rs
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, quoted
@@ -30,7 +34,18 @@ from orchestration.sql import literal, quoted
 _CHUNK = 16 << 20
 # A text that two cells, which happen to stand side by side, hardly make: an address, a hash.
 _DISTINCT = re.compile(rb"[^@]+@[^@]+|[0-9a-f]{32,}")
+_HASH = re.compile(rb"[0-9a-f]{32,}")
+_WORD = 8
+_SHORT = 4096
+# Files as large as this are compared before they are searched: hashing takes a tenth of it.
+_LARGE = 1 << 20
 _ROWS = 500_000
+# A column in which texts repeat is searched text by text, not cell by cell: half the CPU for a
+# whole database. Whether they do is asked of the first rows of a table that has many.
+_MANY_ROWS = 50_000
+_ASKED_ROWS = 10_000
+_ASKED_PART = 30
+_MOST_DISTINCT = 0.8
 
 
 @dataclass
@@ -61,11 +76,15 @@ class Scanner:
         texts |= {json.dumps(text)[1:-1] for text in texts}
         texts |= {text.replace("@", "%40") for text in texts}
         forms = {_lower(text.encode()) for text in texts}
-        self.needles = sorted(forms)
+        hashes = sorted(form for form in forms if _HASH.fullmatch(form))
+        words = sorted(forms.difference(hashes))
+        self.needles = [*words, *hashes]
         self.keys = sorted(set(keys))
         self._key_of = key_of
         self._longest = max((len(form) for form in self.needles), default=0)
-        self._automaton = ahocorasick_rs.BytesAhoCorasick(self.needles) if self.needles else None
+        self._automaton = ahocorasick_rs.BytesAhoCorasick(words) if words else None
+        self._hashes = _Hashes(hashes) if hashes else None
+        self._first_hash = len(words)
 
     def in_bytes(self, content: bytes) -> Iterator[tuple[int, int]]:
         """Yield begin and end of every text that was found."""
@@ -75,11 +94,14 @@ class Scanner:
                 yield begin, end
 
     def _matches(self, lowered: bytes) -> Sequence[tuple[int, int, int]]:
-        if self._automaton is None or not lowered:
-            return ()
-        found: Sequence[tuple[int, int, int]] = self._automaton.find_matches_as_indexes(
-            lowered, overlapping=True
-        )
+        found: list[tuple[int, int, int]] = []
+        if self._automaton is not None and lowered:
+            found += self._automaton.find_matches_as_indexes(lowered, overlapping=True)
+        if self._hashes is not None:
+            found += [
+                (self._first_hash + number, begin, end)
+                for number, begin, end in self._hashes.matches(lowered)
+            ]
         return found
 
     def folder(
@@ -88,37 +110,64 @@ class Scanner:
         but: Callable[[Path], bool] = lambda _: False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> Findings:
-        """Search every file below a folder, but those that `but` names."""
+        """Search every file below a folder, but those that `but` names.
+
+        Of large files with the same bytes the first is searched; its places are those of all.
+        """
         findings = Findings()
-        for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or not path.is_file() or but(path):
-                continue
-            self.file(path, path.relative_to(folder).as_posix(), findings)
+        paths = [
+            path
+            for path in sorted(folder.rglob("*"))
+            if not path.is_symlink() and path.is_file() and not but(path)
+        ]
+        sizes = Counter(path.stat().st_size for path in paths)
+        searched: dict[str, Findings] = {}
+        for path in paths:
+            size = path.stat().st_size
+            content = None
+            if size >= _LARGE and sizes[size] > 1:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                content = searched.get(digest)
+                if content is None:
+                    content = searched[digest] = self._content(path)
+            self._add(path, path.relative_to(folder).as_posix(), findings, content)
             progress(f"{findings.file_count:,} files, {findings.byte_count / 1e6:,.0f} MB")
         return findings
 
     def file(self, path: Path, name: str, findings: Findings) -> None:
         """Search one file: its bytes, its name, and its cells where it has any."""
+        self._add(path, name, findings, None)
+
+    def _add(self, path: Path, name: str, findings: Findings, content: Findings | None) -> None:
+        """Add a file to what was searched. content: what is in it, where that is known."""
+        content = content or self._content(path)
         findings.file_count += 1
         findings.byte_count += path.stat().st_size
-        if next(self.in_bytes(name.encode()), None) is not None:
+        findings.cell_count += content.cell_count
+        if self.is_in(name):
             findings.places.append(name)
+        findings.places += [name + place for place in content.places]
+
+    def _content(self, path: Path) -> Findings:
+        """Search what is in a file; its places go on where its name ends."""
+        content = Findings()
         with path.open("rb") as file:
             start = file.read(16)
         is_duckdb, is_sqlite = start[8:12] == b"DUCK", start.startswith(b"SQLite format 3\0")
         if not is_duckdb and not is_sqlite:
             if any(alone for _, alone in self._in_file(path)):
-                findings.places.append(name)
+                content.places.append("")
             if start[:4] == b"PAR1":
                 with duckdb.connect() as connection:
-                    self._table(connection, f"read_parquet({literal(path)})", name, findings)
-            return
+                    self._table(connection, f"read_parquet({literal(path)})", "", content)
+            return content
         # texts that stand in cells, be it within a longer word
         explained: set[int] = set()
         if is_duckdb:
-            self._duckdb(path, name, findings, explained)
+            self._duckdb(path, content, explained)
         else:
-            self._sqlite(path, name, findings, explained)
+            self._sqlite(path, content, explained)
         if is_sqlite or _has_deleted(DatabaseFile(path, self._key_of(path))):
             left = {
                 needle
@@ -126,7 +175,8 @@ class Scanner:
                 if needle not in explained and _DISTINCT.fullmatch(self.needles[needle])
             }
             if left:
-                findings.places.append(f"{name}: freed blocks")
+                content.places.append(": freed blocks")
+        return content
 
     def _in_file(self, path: Path) -> Iterator[tuple[int, bool]]:
         """Yield which texts stand in the bytes of a file, and whether alone; gzip is unpacked."""
@@ -144,10 +194,10 @@ class Scanner:
 
     # --- cells ---------------------------------------------------------------------------------
 
-    def _duckdb(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
+    def _duckdb(self, path: Path, findings: Findings, explained: set[int]) -> None:
         with duckdb.connect() as connection:
             DatabaseFile(path, self._key_of(path)).attach(connection, "scanned")
-            self.database(connection, "scanned", name, findings, explained=explained)
+            self.database(connection, "scanned", "", findings, explained=explained)
 
     def database(
         self,
@@ -178,13 +228,13 @@ class Scanner:
         explained: set[int] | None = None,
     ) -> None:
         described = connection.execute(f"describe select * from {source}").fetchall()
+        texts = [column for column, type_, *_ in described if type_ == "VARCHAR"]
+        for column, (count, hits) in self.texts_in(connection, source, texts, explained).items():
+            findings.cell_count += count
+            if hits:
+                findings.places.append(f"{name}.{column}")
         for column, type_, *_ in described:
-            if type_ == "VARCHAR":
-                count, rows = self.in_column(connection, source, column, explained=explained)
-                findings.cell_count += count
-                if rows:
-                    findings.places.append(f"{name}.{column}")
-            elif type_ == "UBIGINT" and self.keys:
+            if type_ == "UBIGINT" and self.keys:
                 row = connection.execute(
                     f"select count(*), count({quoted(column)}) filter (where {quoted(column)} in"
                     f" (select unnest($keys::ubigint[]))) from {source}",
@@ -194,41 +244,55 @@ class Scanner:
                 if row and row[1]:
                     findings.places.append(f"{name}.{column}")
 
-    def in_column(
+    def texts_in(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: str,
+        columns: Sequence[str],
+        explained: set[int] | None = None,
+    ) -> Mapping[str, tuple[int, set[str]]]:
+        """Search text columns of a relation; returns by column how many cells, and which texts hit.
+
+        explained: takes up every text that stands in a cell, alone or not.
+        """
+        repetitive = _repetitive(connection, source, columns)
+        return {
+            column: self._in_column(connection, source, column, column in repetitive, explained)
+            for column in columns
+        }
+
+    def _in_column(
         self,
         connection: duckdb.DuckDBPyConnection,
         source: str,
         column: str,
-        row_id: str = "",
-        explained: set[int] | None = None,
-    ) -> tuple[int, list[int]]:
-        """Search a text column of a relation; returns how many cells it has, and which rows hit.
-
-        row_id: expression by which a row is named; without it rows are numbered as they come.
-        explained: takes up every text that stands in a cell, alone or not.
-        """
-        named = f", {row_id} as row_id" if row_id else ""
-        reader = connection.execute(
-            f"select {quoted(column)} as cell{named} from {source} where cell is not null"
-        ).to_arrow_reader(_ROWS)
-        count, hits = 0, []
-        for batch in reader:
-            rows = self._cells_hit(batch.column(0), explained)
-            hits += [int(batch.column(1)[row].as_py()) if row_id else count + row for row in rows]
-            count += len(batch)
+        is_repetitive: bool,
+        explained: set[int] | None,
+    ) -> tuple[int, set[str]]:
+        cells = f"select {quoted(column)} as cell from {source} where cell is not null"
+        if is_repetitive:
+            cells = f"select cell, count(*) as cell_count from ({cells}) group by cell"
+        count, hits = 0, set[str]()
+        for batch in connection.execute(cells).to_arrow_reader(_ROWS):
+            hits |= self._cells_hit(batch.column(0), explained)
+            count += pc.sum(batch.column(1)).as_py() or 0 if is_repetitive else len(batch)
         return count, hits
 
-    def _cells_hit(self, cells: pa.Array, explained: set[int] | None) -> Sequence[int]:
-        """Positions of the cells of an Arrow column in which a text stands."""
+    def _cells_hit(self, cells: pa.Array, explained: set[int] | None) -> set[str]:
+        """The cells of an Arrow column in which a text stands."""
         cells = cells.cast(pa.string()) if not pa.types.is_string(cells.type) else cells
         _, offset_buffer, data = cells.buffers()
         if data is None or not len(cells):
-            return []
+            return set()
         offsets = np.frombuffer(offset_buffer, np.int32, len(cells) + 1, cells.offset * 4)
         lowered = _lower(data.to_pybytes())
+        matches = self._matches(lowered)
+        if not matches:
+            return set()
+        begins = np.fromiter((begin for _, begin, _ in matches), np.int64, len(matches))
         found = set()
-        for needle, begin, end in self._matches(lowered):
-            cell = int(np.searchsorted(offsets, begin, side="right")) - 1
+        of_matches = np.searchsorted(offsets, begins, side="right") - 1
+        for (needle, begin, end), cell in zip(matches, of_matches.tolist(), strict=True):
             if not 0 <= cell < len(cells):
                 continue
             first, last = int(offsets[cell]), int(offsets[cell + 1])
@@ -237,11 +301,11 @@ class Scanner:
                 continue
             if explained is not None:
                 explained.add(needle)
-            if _stands_alone(lowered[first:last], begin - first, end - first):
+            if cell not in found and _stands_alone(lowered[first:last], begin - first, end - first):
                 found.add(cell)
-        return sorted(found)
+        return set(cells.take(pa.array(sorted(found), pa.int64())).to_pylist())
 
-    def _sqlite(self, path: Path, name: str, findings: Findings, explained: set[int]) -> None:
+    def _sqlite(self, path: Path, findings: Findings, explained: set[int]) -> None:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             for table in sqlite_tables(connection):
                 is_hit = False
@@ -253,7 +317,7 @@ class Scanner:
                             explained.add(needle)
                             is_hit = is_hit or _stands_alone(content, begin, end)
                 if is_hit:
-                    findings.places.append(f"{name}: {table}")
+                    findings.places.append(f": {table}")
 
     def is_in(self, cell: Any) -> bool:
         """Whether a text stands in a value."""
@@ -269,6 +333,74 @@ class Scanner:
                 parts += [content[at:begin], mask]
                 at = end
         return b"".join([*parts, content[at:]])
+
+
+class _Hashes:
+    """Searches for texts of 32 hex digits or more.
+
+    An automaton leaves its first state at nearly every hex digit, and of a thousand people it has
+    more states than a cache holds: 150 MB of text a second. But a text of 15 bytes or more covers a
+    whole word of 8, wherever it begins. So the words of the content are looked up, 600 MB a second,
+    and the automaton sees what stands around those that are in a hash.
+    """
+
+    def __init__(self, needles: Sequence[bytes]) -> None:
+        self._longest = max(len(needle) for needle in needles)
+        self._automaton = ahocorasick_rs.BytesAhoCorasick(needles)
+        # the first whole word of each, for every place in a word at which it may begin
+        words = b"".join(
+            needle[shift : shift + _WORD] for needle in needles for shift in range(_WORD)
+        )
+        self._words = np.unique(np.frombuffer(words, np.uint64))
+        # few enough that most other words fall beside them, and no larger than a cache
+        bits = min(max(len(self._words).bit_length() + 4, 12), 22)
+        self._shift = np.uint64(64 - bits)
+        self._is_taken = np.zeros(1 << bits, np.bool_)
+        self._is_taken[self._slots(self._words)] = True
+
+    def matches(self, lowered: bytes) -> Iterator[tuple[int, int, int]]:
+        """Yield which texts stand where, from begin to end."""
+        if len(lowered) < _SHORT:
+            yield from self._automaton.find_matches_as_indexes(lowered, overlapping=True)
+            return
+        words = np.frombuffer(lowered, np.uint64, len(lowered) // _WORD)
+        positions = np.flatnonzero(self._is_taken[self._slots(words)])
+        known = np.searchsorted(self._words, words[positions])
+        known[known == len(self._words)] = 0
+        positions = positions[self._words[known] == words[positions]]
+        for position in (positions * _WORD).tolist():
+            start = max(position - _WORD + 1, 0)
+            around = lowered[start : position + self._longest]
+            for needle, begin, end in self._automaton.find_matches_as_indexes(
+                around, overlapping=True
+            ):
+                # what begins later has a whole word of its own
+                if start + begin <= position:
+                    yield needle, start + begin, start + end
+
+    def _slots(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Multiplicative hashes (Knuth, 1973): the upper bits of a product that wraps."""
+        slots: npt.NDArray[np.uint64] = (words * np.uint64(0x9E3779B97F4A7C15)) >> self._shift
+        return slots
+
+
+def _repetitive(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]
+) -> set[str]:
+    """Which columns of a large relation hold the same texts again and again."""
+    ((row_count,),) = connection.execute(f"select count(*) from {source}").fetchall()
+    if row_count < _MANY_ROWS or not columns:
+        return set()
+    counted = ", ".join(
+        f"approx_count_distinct({quoted(column)}), count({quoted(column)})" for column in columns
+    )
+    names = ", ".join(quoted(column) for column in columns)
+    asked = max(_ASKED_ROWS, row_count // _ASKED_PART)
+    ((*counts,),) = connection.execute(
+        f"select {counted} from (select {names} from {source} limit {asked})"
+    ).fetchall()
+    pairs = zip(columns, counts[::2], counts[1::2], strict=True)
+    return {column for column, distinct, all_ in pairs if distinct < _MOST_DISTINCT * all_}
 
 
 def _has_deleted(file: DatabaseFile) -> bool:

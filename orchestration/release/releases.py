@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from orchestration.release.roles import Role
 
 Progress = Callable[[str], None]
-# Fills schema `marts` of the attached database `release` from that of the one attached as `before`;
-# returns whether cells were changed afterwards, so that the file holds them as they were, too.
-Edit = Callable[[duckdb.DuckDBPyConnection], bool]
+# Fills schema `marts` of the attached database `release` from that of the one attached as `before`,
+# each table at once: what is changed or deleted afterwards stays in the file.
+Edit = Callable[[duckdb.DuckDBPyConnection], None]
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -291,6 +291,20 @@ def list_releases(settings: Settings) -> list[Release]:
     return [_release(settings, release_id) for release_id in _ids(settings)]
 
 
+def released_as(settings: Settings, database: Path) -> Release | None:
+    """The release whose steward's file has the bytes of a database; None when none has.
+
+    Raises ReleaseError when a manifest cannot be read.
+    """
+    if not database.is_file() or database.with_name(f"{database.name}.wal").exists():
+        return None
+    found = _read_file(database)
+    for release in list_releases(settings):
+        if read_manifest(release).files.get(release.database.name) == found:
+            return release
+    return None
+
+
 def role_key(settings: Settings, role: str) -> bytes | None:
     """Return the key by which the files of a role are encrypted, None when they are not."""
     try:
@@ -369,9 +383,7 @@ def _rewrite(
         with _connect(settings, staging) as connection:
             release.marts.attach(connection, "before")
             staging.marts.create(connection, "release")
-            is_edited_in_place = edit(connection)
-        if is_edited_in_place:
-            _copy_whole(settings, staging)
+            edit(connection)
         tables = _write_parquet(settings, staging, progress)
         content_hash = hash_tables(tables)
         if content_hash == manifest.content_hash:
@@ -438,16 +450,6 @@ def _encrypted(staging: Release, roles: Iterable[str]) -> tuple[str, ...]:
 def _staging(settings: Settings, stamp: str) -> Release:
     path = settings.releases / f"{_STAGING}{stamp}"
     return Release(stamp, path, role_key(settings, STEWARD))
-
-
-def _copy_whole(settings: Settings, staging: Release) -> None:
-    """Write the database of a release anew: without freed blocks."""
-    fresh = DatabaseFile(staging.path / "fresh.duckdb", staging.key)
-    with _connect(settings, staging) as connection:
-        staging.marts.attach(connection, "before")
-        fresh.create(connection, "release")
-        connection.execute("copy from database before to release")
-    fresh.path.replace(staging.database)
 
 
 def _open_staging(staging: Release) -> None:

@@ -1,17 +1,20 @@
 """The proof of an erasure is only as good as the search: what it must find, and must not."""
 
 import gzip
+import hashlib
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.privacy.databases import rewrite_file
-from orchestration.privacy.scanning import Scanner, _has_deleted
+from orchestration.privacy.scanning import Findings, Scanner, _has_deleted
 from orchestration.release.content import DatabaseFile
 
 NEEDLE = "ann.b@x-mail.test"
@@ -177,9 +180,9 @@ def test_a_search_of_cells_finds_what_a_plain_one_finds(
                 "insert into t select unnest($numbers), unnest($cells::varchar[])",
                 {"numbers": list(range(len(cells))), "cells": cells},
             )
-        count, rows = Scanner([needle]).in_column(connection, "t", "a", "n")
+        count, found = Scanner([needle]).texts_in(connection, "t", ["a"])["a"]
     assert count == sum(cell is not None for cell in cells)
-    assert sorted(rows) == [n for n, cell in enumerate(cells) if cell is not None and is_in(cell)]
+    assert found == {cell for cell in cells if cell is not None and is_in(cell)}
 
 
 def test_a_longer_word_in_a_cell_is_no_trace_of_a_person(tmp_path: Path) -> None:
@@ -192,3 +195,80 @@ def test_masking_leaves_everything_else_as_it_was() -> None:
     scanner = Scanner(["ann@x.test", "x.test", "+44 20 7946 0018"])
     masked = scanner.masked(b"<ann@x.test> +44 20 7946 0018, joann@y.test", b"[forgotten]")
     assert masked == b"<[forgotten]> [forgotten], joann@y.test"
+
+
+def test_a_column_in_which_texts_repeat_is_searched_text_by_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+    cells_hit = Scanner._cells_hit
+
+    def counted(scanner: Scanner, cells: pa.Array, explained: set[int] | None) -> set[str]:
+        nonlocal looked_at
+        looked_at += len(cells)
+        return cells_hit(scanner, cells, explained)
+
+    monkeypatch.setattr(Scanner, "_cells_hit", counted)
+    with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
+        connection.execute(
+            "create table t as select case when range = 59999 then 'ann.b@x-mail.test'"
+            " when range % 6 > 0 then 'status ' || range % 5 end as a, range as n from range(60000)"
+        )
+    findings = Scanner([NEEDLE]).folder(tmp_path)
+    assert findings.places == ["d.duckdb: main.t.a"]
+    assert findings.cell_count == 50_000
+    assert looked_at == 6
+
+
+@pytest.mark.parametrize("shift", range(17))
+def test_a_hash_is_found_wherever_it_begins(tmp_path: Path, shift: int) -> None:
+    digest = hashlib.sha256(NEEDLE.encode()).hexdigest()
+    other = hashlib.sha256(b"somebody else").hexdigest()
+    (tmp_path / "end").write_text("." * (8000 + shift) + digest)
+    (tmp_path / "middle").write_text("." * shift + digest.upper() + "." * 8000)
+    (tmp_path / "other").write_text("." * (8000 + shift) + other)
+    assert places(tmp_path, digest) == ["end", "middle"]
+
+
+_PIECE = st.sampled_from(["ab" * 16, "a" * 32, "b" * 33, "a" * 64, "ab" * 20, "a", "b", ".", "?ab"])
+
+
+@given(
+    pieces=st.lists(_PIECE, max_size=12),
+    needles=st.lists(st.sampled_from(["ab" * 16, "a" * 32, "a" * 40, "ba" * 16]), min_size=1),
+)
+def test_a_search_for_hashes_finds_what_a_plain_one_finds(
+    pieces: list[str], needles: list[str]
+) -> None:
+    # as long as what is searched word by word
+    content = ("".join(pieces) + "-" * 5000).encode()
+    scanner = Scanner(needles)
+    found = sorted((begin, end) for _, begin, end in scanner._matches(content))
+    assert found == sorted(
+        (at, at + len(needle))
+        for needle in {*needles}
+        for at in range(len(content))
+        if content.startswith(needle.encode(), at)
+    )
+
+
+def test_of_files_with_the_same_bytes_one_is_searched_and_all_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    content = Scanner._content
+
+    def noted(scanner: Scanner, path: Path) -> Findings:
+        searched.append(path.name)
+        return content(scanner, path)
+
+    monkeypatch.setattr(Scanner, "_content", noted)
+    (tmp_path / "a").write_bytes(b"-" * (1 << 20) + NEEDLE.encode())
+    shutil.copyfile(tmp_path / "a", tmp_path / "b")
+    # as large, but another one
+    (tmp_path / "c").write_bytes(b"-" * (1 << 20) + NEEDLE.upper().encode())
+    (tmp_path / "d").write_bytes(b"-" * ((1 << 20) + len(NEEDLE)))
+    findings = Scanner([NEEDLE]).folder(tmp_path)
+    assert findings.places == ["a", "b", "c"]
+    assert findings.byte_count == 4 * ((1 << 20) + len(NEEDLE))
+    assert searched == ["a", "c", "d"]

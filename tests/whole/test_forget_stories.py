@@ -76,6 +76,29 @@ def test_who_is_not_clear_or_not_answered_for_is_not_erased(
     assert "ann.berg@x.test" not in outcome.output
 
 
+def test_of_many_identifiers_each_that_is_not_clear_is_told_in_their_order(
+    before: Installation,
+) -> None:
+    outcome = before.warehouse("forget", "Ann Berg", "crm:C3", "home@x.test", "crm:C99", "Olaf")
+    assert outcome.exit_code == 1
+    told = [line[:13] for line in outcome.output.splitlines() if line.startswith("Identifier")]
+    assert told == [f"Identifier {number}:" for number in (1, 3, 4, 5)]
+
+
+def test_many_identifiers_mean_whom_each_means_alone(before: Installation) -> None:
+    settings = before.settings
+    with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        registry = Registry(connection, list_releases(settings)[-1].marts)
+        customers = before.customers()
+        asked = ["crm:C1", "home@x.test", customers["crm:C3"], "crm:C99", "OLAF@y.test", "crm:C1"]
+        found = registry.find_each(asked)
+        assert found == [registry.find(one) for one in asked]
+    one, household, three, nobody, four, again = found
+    assert one == again == [customers["crm:C1"]]
+    assert sorted(household) == sorted([customers["crm:C1"], customers["crm:C2"]])
+    assert (three, nobody, four) == ([customers["crm:C3"]], [], [customers["crm:C4"]])
+
+
 def test_nothing_is_forgotten_before_anything_has_landed(installation: Installation) -> None:
     outcome = installation.warehouse("forget", "crm:C1")
     assert outcome.exit_code == 1
@@ -214,3 +237,33 @@ def test_two_erasures_at_once_have_a_certificate_each_that_counts_its_own(
     outcome = installation.warehouse(*again)
     assert pending(installation.settings) == []
     assert records(installation) == {"crm:C1", "crm:C2", "crm:C3"}
+
+
+def test_a_build_that_was_released_is_the_release_that_was_written_anew(
+    before: Installation, tmp_path: Path
+) -> None:
+    installation = before.copy_to(tmp_path)
+    candidate = installation.settings.candidate_database
+    forget = ("forget", "crm:C5", "--confirm", "--without-run", *BY)
+    assert installation.warehouse(*forget).exit_code == 0
+    released = installation.home / "current" / "warehouse.duckdb"
+    assert candidate.read_bytes() == released.read_bytes()
+    assert candidate.stat().st_mode & 0o600 == 0o600
+    installation.run()
+    assert records(installation) == {"crm:C1", "crm:C2", "crm:C3", "crm:C4", "crm:C6"}
+
+
+def test_a_build_that_was_not_released_is_edited_itself(
+    before: Installation, tmp_path: Path
+) -> None:
+    installation = before.copy_to(tmp_path)
+    candidate = installation.settings.candidate_database
+    with duckdb.connect(str(candidate)) as connection:
+        connection.execute("create table marts.notes as select 'of maria@z.test' as note")
+    forget = ("forget", "crm:C5", "--confirm", "--without-run", *BY)
+    outcome = installation.warehouse(*forget)
+    assert outcome.exit_code == 0, outcome.output
+    with duckdb.connect(str(candidate), read_only=True) as connection:
+        assert connection.execute("from marts.notes").fetchall() == [("of [forgotten]",)]
+        ((count,),) = connection.execute("select count(*) from marts.customers").fetchall()
+    assert count == len(records(installation)) == 5
