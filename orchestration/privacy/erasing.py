@@ -33,6 +33,7 @@ from orchestration.faults import remove_database, write_whole
 from orchestration.gates.history import history_file
 from orchestration.gates.layers import noted_layers
 from orchestration.identity import state
+from orchestration.identity.rectifications import RectificationError, drop_records
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.raw_tables import create_raw_tables
 from orchestration.operations.retention import set_aside
@@ -314,12 +315,22 @@ def _drop_decisions(
         if len(kept) < len(lines):
             plan.decisions += len(lines) - len(kept)
             write_whole(journal, "".join([head, *kept]))
+    # A line of somebody else stays in force, whatever its reason says: `_mask_files` masks that.
+    try:
+        plan.decisions += drop_records(settings.rectifications, frozenset(plan.people.names))
+    except RectificationError as error:
+        raise PrivacyError(f"Rectifications of the person cannot be taken out: {error}") from error
     if ("state", "steward_decisions") in _tables(connection):
         for column in ("source_record_id", "other_source_record_id"):
             connection.execute(
                 f"delete from state.steward_decisions where {column} in (select unnest($names))",
                 {"names": list(plan.people.names)},
             )
+    if ("state", "rectifications") in _tables(connection):
+        connection.execute(
+            "delete from state.rectifications where source_record_id in (select unnest($names))",
+            {"names": list(plan.people.names)},
+        )
 
 
 def _is_built(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
