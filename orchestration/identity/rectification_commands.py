@@ -64,11 +64,19 @@ def _rectify(settings: Settings, options: argparse.Namespace) -> int:
         if options.clear is (options.value is not None):
             raise RectificationError("Not rectified: give either a VALUE or --clear.")
         value = (options.value or "").strip()
-        # Who and why are judged before anything is looked at.
-        proposed = _proposed(options, value, None)
         holding = look_up(settings, options.record, options.field)
         if not options.clear and (problem := value_problem(settings, holding, value)):
             raise RectificationError(f"Not rectified: {problem}.")
+        proposed = new_rectification(
+            Action.CLEAR if options.clear else Action.SET,
+            source_record_id=options.record,
+            field=options.field,
+            value=value,
+            source_value=holding.delivered or "",
+            decided_by=options.by,
+            reason=options.why,
+            decided_at=datetime.now(UTC),
+        )
         note(
             settings,
             verb="rectify",
@@ -79,26 +87,12 @@ def _rectify(settings: Settings, options: argparse.Namespace) -> int:
         )
         if _is_there(settings, holding, value):
             return 0
-        proposed = _proposed(options, value, holding.delivered)
         append_rectification(settings.rectifications, proposed)
     except (RectificationError, PrivacyError) as error:
         complain(str(error))
         return 1
     _tell(settings, holding, proposed)
     return 0
-
-
-def _proposed(options: argparse.Namespace, value: str, delivered: str | None) -> Rectification:
-    return new_rectification(
-        Action.CLEAR if options.clear else Action.SET,
-        source_record_id=options.record,
-        field=options.field,
-        value=value,
-        source_value=delivered or "",
-        decided_by=options.by,
-        reason=options.why,
-        decided_at=datetime.now(UTC),
-    )
 
 
 def _is_there(settings: Settings, holding: "Holding", value: str) -> bool:

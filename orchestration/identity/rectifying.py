@@ -67,10 +67,11 @@ def look_up(settings: Settings, record: str, field: str) -> Holding:
     except ExplainError as error:
         raise RectificationError(f"Not rectified: {error}") from error
     if record not in delivered:
-        listed = "; ".join(f"{name}: {value or 'nothing'}" for name, value in held.items())
+        bearing = [name for name, value in held.items() if value]
         raise RectificationError(
-            f"Not rectified: {record} is a customer or a visitor, and what is rectified is a record"
-            f" of a source. Name the one that is wrong. {field} by record: {listed or 'none'}."
+            f"Not rectified: {record} is no record of a source, and a source's word is what is"
+            f" corrected. Name the one that is wrong; `explain {record}` shows them all. A {field}"
+            f" is held by {', '.join(bearing) or 'none of them'}."
         )
     line = in_force.get((record, field))
     told = delivered[record].get(field)
