@@ -157,11 +157,11 @@ def rectifications_in_force(lines: Iterable[Rectification]) -> tuple[Rectificati
     return tuple(line for line in lines if last.get(line.target) is line)
 
 
-def drop_records(path: Path, records: Collection[str]) -> int:
+def drop_records(path: Path, records: Collection[str]) -> tuple[str, ...]:
     """Take every line about these records out of the file, and what revoked one of them.
 
-    For erasures alone: a line of another record may have been revoked by nobody else. Returns how
-    many lines went. Raises RectificationError when the file cannot be used.
+    For who is forgotten and what has expired; nothing else takes a line out. Returns the ids of
+    the lines that went. Raises RectificationError when the file cannot be used.
     """
     lines = read_rectifications(path)
     theirs = {line.rectification_id for line in lines if line.source_record_id in records}
@@ -171,7 +171,7 @@ def drop_records(path: Path, records: Collection[str]) -> int:
         head, *texts = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
         kept = [text for text in texts if text.partition(",")[0].strip(' "') not in gone]
         write_whole(path, "".join([head, *kept]))
-    return len(gone)
+    return tuple(sorted(gone))
 
 
 # --- reading -----------------------------------------------------------------------------------

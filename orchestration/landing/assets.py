@@ -11,7 +11,7 @@ from orchestration.faults import fault_sentence, put_away_damaged
 from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.gates.layers import noted_layers
 from orchestration.identity.decisions import DecisionError
-from orchestration.identity.rectifications import RectificationError
+from orchestration.identity.rectifications import RectificationError, drop_records
 from orchestration.identity.state import (
     load_rectifications,
     load_released_ids,
@@ -375,11 +375,19 @@ def _load_decisions(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 
 
 def _load_rectifications(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """A rectification that was dropped without a word would bring a wrong value back."""
+    """A rectification that was dropped without a word would bring a wrong value back.
+
+    Those of records that have expired go with them: they hold values of a person, too.
+    """
+    expired = connection.execute("select source_record_id from state.expired_records").fetchall()
     try:
+        dropped = drop_records(settings.rectifications, {record for (record,) in expired})
         lost = load_rectifications(connection, settings.rectifications)
     except RectificationError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+    if dropped:
+        log.info("retention: %d rectifications of records that have expired", len(dropped))
+    lost = tuple(name for name in lost if name not in dropped)
     if lost:
         log.warning(
             "%d rectifications of the last run are no longer in %s, among them %s: lines are only"

@@ -224,10 +224,10 @@ def test_an_erasure_takes_every_line_of_a_record_and_what_revoked_it(known: Inst
     rectify(known, "crm:C2", "city", "York")
     known.warehouse("revoke", first, *WHO_AND_WHY)
     path = known.settings.rectifications
-    assert drop_records(path, {"crm:C1"}) == 2
+    assert len(drop_records(path, {"crm:C1"})) == 2
     (left,) = read_rectifications(path)
     assert left.source_record_id == "crm:C2"
-    assert drop_records(path, {"crm:C1"}) == 0
+    assert drop_records(path, {"crm:C1"}) == ()
 
 
 def test_the_state_knows_what_is_in_force_and_what_was_lost(tmp_path: Path) -> None:
