@@ -84,6 +84,7 @@ _PREDICTION = (
 _RECORD = re.compile(r"[a-z]+:\S+")
 _STAFF = ("decided_by",)
 _WORKING = ("staging", "identity", "intermediate", "state", "quality")
+_OF_ONE_PERSON = ("subject-report", "forget", "rectify")
 _DATABASES = (".duckdb", ".parquet", ".wal")
 _REJECT_PAGE = 5_000
 
@@ -689,7 +690,7 @@ def _looked_at(settings: Settings, people: People) -> list[dict[str, Any]]:
         {
             "at": line.at,
             "with": line.verb,
-            "case": line.why if line.verb in {"subject-report", "forget"} and line.why else None,
+            "case": line.why or None if line.verb in _OF_ONE_PERSON else None,
             "outcome": line.outcome,
         }
         for line in log.lines

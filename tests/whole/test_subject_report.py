@@ -323,7 +323,11 @@ def test_whoever_looks_with_our_tools_is_noted_and_found_by_the_person(
     assert listed.exit_code == 0
     assert [line["why"] for line in json.loads(listed.output)["lines"]] == ["case 18", ""]
     hers = json.loads(house.warehouse("access-log", "--of", "crm:C101", "--json").output)
-    assert [line["verb"] for line in hers["lines"]] == ["subject-report", "quarantine show"]
+    assert [line["verb"] for line in hers["lines"]] == [
+        "rectify",
+        "subject-report",
+        "quarantine show",
+    ]
     for name in ("crm:C103", "e103@y.test"):
         assert name not in house.settings.access_log.read_text()
 
