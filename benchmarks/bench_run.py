@@ -30,7 +30,11 @@ import duckdb
 from benchmarks.accuracy import pair_accuracy
 from benchmarks.bare import connect_bare, make_bare
 from benchmarks.landings import generate_records
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing import FEEDS, Feed
 from orchestration.operations.ledger import RunRecord
 from orchestration.settings import PROJECT_ROOT, Settings
@@ -117,6 +121,7 @@ def bare_landing(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     connection.execute("create schema raw")
     load_released_ids(connection, None)
     load_steward_decisions(connection, settings.decisions)
+    load_rectifications(connection, settings.rectifications)
     for feed in FEEDS:
         columns = ", ".join(column.name for column in feed.columns)
         row_text = ", ".join(f"coalesce({column.name}, '')" for column in feed.columns)

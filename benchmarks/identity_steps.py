@@ -11,6 +11,7 @@ from benchmarks.measuring import Meter, StepFailedError, answer
 from benchmarks.people import COLUMNS, build_world, open_working_database
 from orchestration.identity.state import (
     close_build,
+    load_rectifications,
     load_released_ids,
     load_steward_decisions,
     open_build,
@@ -88,6 +89,7 @@ def prepare(meter: Meter, home: str, people: str) -> dict[str, int]:
             connection.execute("create table identity.int_emails_verified (email varchar)")
             load_released_ids(connection, None)
             load_steward_decisions(connection, settings.decisions)
+            load_rectifications(connection, settings.rectifications)
             (records,) = connection.execute(
                 "select count(*) from identity.int_records_unioned"
             ).fetchall()[0]

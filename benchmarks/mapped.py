@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing import FEEDS, Feed, land
 from orchestration.landing.feeds import ColumnType
 from orchestration.settings import Settings
@@ -107,6 +111,7 @@ def build_marts(
             )
         load_released_ids(connection, None)
         load_steward_decisions(connection, settings.decisions)
+        load_rectifications(connection, settings.rectifications)
     manifest = parse(settings)
     build(settings, manifest, "staging", variables=variables)
     _replace_seeds(settings, seeds or {})

@@ -12,7 +12,11 @@ from benchmarks.bare import connect_bare, make_bare
 from benchmarks.marts_world import World, add_day, write_world
 from benchmarks.measuring import Meter, answer
 from benchmarks.people import open_working_database
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing.raw_tables import create_raw_tables
 from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
@@ -54,6 +58,7 @@ def world(meter: Meter, home: str, as_of: str, size: Mapping[str, int]) -> dict[
         create_raw_tables(connection)
         load_released_ids(connection, None)
         load_steward_decisions(connection, settings.decisions)
+        load_rectifications(connection, settings.rectifications)
     build(settings, parse(settings), "staging")
     with meter.phase("world"), connect(settings) as connection:
         return write_world(connection, World(**size, as_of=settings.as_of))

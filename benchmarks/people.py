@@ -7,7 +7,11 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing import land
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
@@ -216,6 +220,7 @@ def build_world(settings: Settings, truth: Path, people: Path) -> None:
         land(connection, settings.landing, load_id="bench", loaded_at=datetime.now(UTC))
         load_released_ids(connection, None)
         load_steward_decisions(connection, settings.decisions)
+        load_rectifications(connection, settings.rectifications)
     manifest = parse(settings)
     build(settings, manifest, "staging")
     build(settings, manifest, "identity", ["int_records_unioned"])

@@ -17,6 +17,7 @@ from orchestration.backups.commands import add_verbs as add_backup_verbs
 from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
+from orchestration.identity.rectification_commands import add_verbs as add_rectification_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
 from orchestration.operations.commands import add_operations
 from orchestration.privacy.commands import add_verbs as add_privacy_verbs
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_release_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
+    add_rectification_verbs(verbs)
     add_privacy_verbs(verbs)
     add_backup_verbs(verbs)
     add_retention_verbs(verbs)

@@ -1,4 +1,4 @@
-"""What a release was made of: code, landed data, steward decisions, as-of day."""
+"""What a release was made of: code, landed data, word of stewards, as-of day."""
 
 import hashlib
 import subprocess
@@ -6,7 +6,7 @@ from functools import cache
 
 import duckdb
 
-from orchestration.identity.state import decisions_state
+from orchestration.identity.state import decisions_state, rectifications_state
 from orchestration.landing import landing_state
 from orchestration.settings import PROJECT_ROOT, Settings
 
@@ -29,14 +29,16 @@ def provenance(settings: Settings, connection: duckdb.DuckDBPyConnection) -> dic
     connection: the working database.
     """
     code, state = code_hash(), landing_state(connection)
-    decisions = decisions_state(connection)
+    decisions, rectified = decisions_state(connection), rectifications_state(connection)
     as_of = settings.as_of.isoformat()
+    inputs = "|".join((code, state, decisions, rectified, as_of))
     return {
-        "inputs": hashlib.sha256("|".join((code, state, decisions, as_of)).encode()).hexdigest(),
+        "inputs": hashlib.sha256(inputs.encode()).hexdigest(),
         "code_hash": code,
         "code_version": code_version(),
         "landing_state": state,
         "decisions_state": decisions,
+        "rectifications_state": rectified,
         "as_of": as_of,
         "duckdb": duckdb.__version__,
     }

@@ -129,6 +129,11 @@ class Settings(BaseSettings):
         return self.home / "quarantine.csv"
 
     @property
+    def rectifications(self) -> Path:
+        """What stewards corrected in what a source holds of a person, one line each."""
+        return self.home / "rectifications.csv"
+
+    @property
     def overrides(self) -> Path:
         """Which checks people have overridden, one line each."""
         return self.home / "overrides.csv"
@@ -183,6 +188,7 @@ class Settings(BaseSettings):
         """The files of what people decided and the next run follows, by what they decided."""
         return {
             "decisions of stewards": self.decisions,
+            "rectifications of people": self.rectifications,
             "withdrawals of files": self.withdrawals,
             "corrections of rows": self.corrections,
             "overrides of checks": self.overrides,

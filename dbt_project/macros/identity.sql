@@ -19,6 +19,11 @@
     ]) }}
 {%- endmacro %}
 
+{#- Hash of all that identity knows of a record: what its source and what stewards say. -#}
+{% macro row_hash(values, decided, rectified) -%}
+    xor(xor({{ values }}, coalesce({{ decided }}, 0)), coalesce({{ rectified }}, 0))
+{%- endmacro %}
+
 {#- Rows (record_key, decided_hash) of the records that steward's decisions in force name. -#}
 {% macro decided_records(decisions) -%}
     select
@@ -31,6 +36,48 @@
         select other_source_record_id, source_record_id, decision_id, verdict from {{ decisions }}
     )
     group by 1
+{%- endmacro %}
+
+{#- Field of a person that a steward can rectify -> the group in which it survives. -#}
+{% macro rectifiable_fields() -%}
+    {{ return({
+        'first_name': 'name', 'last_name': 'name', 'email': 'email', 'phone': 'phone',
+        'birth_date': 'birth_date', 'gender': 'gender', 'national_id': 'national_id',
+        'street': 'address', 'city': 'address', 'postcode': 'address', 'country': 'address',
+        'company': 'company',
+    }) }}
+{%- endmacro %}
+
+{#- Rows (record_key, rectified_hash) of the records of which a steward rectified something. -#}
+{% macro rectified_records(rectifications) -%}
+    select
+        record_key,
+        bit_xor({{ hash_of(['rectification_id']) }}) as rectified_hash
+    from {{ rectifications }}
+    group by 1
+{%- endmacro %}
+
+{#- The columns of records that can be rectified, each with the steward's word in its place where
+    there is one. rectified: rows of `rectified_values`, joined from the left. -#}
+{% macro rectified_columns(records, rectified) -%}
+    {%- for field in rectifiable_fields() %}
+    case when {{ rectified }}.has_{{ field }} then {{ rectified }}.{{ field }} else {{ records }}.{{ field }} end
+        as {{ field }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Rows (record_key, has_<field>, <field>, ...) of records of which a steward rectified something;
+    a value that was cleared is there and null. One row for each field, so `max` picks nothing. -#}
+{% macro rectified_values(rectifications) -%}
+    select
+        record_key,
+        {%- for field in rectifiable_fields() %}
+        bool_or(field = '{{ field }}') as has_{{ field }},
+        max(case when field = '{{ field }}' then {{ 'cast(value as date)' if field == 'birth_date' else 'value' }} end)
+            as {{ field }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ rectifications }}
+    group by record_key
 {%- endmacro %}
 
 {#- A customer id that nobody chose: 80 bits of a digest. At ten million customers the odds of one

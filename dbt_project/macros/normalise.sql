@@ -25,6 +25,19 @@
     end
 {%- endmacro %}
 
+{#- female, male or diverse, by the first letter in English or German; null for all else. -#}
+{% macro normalise_gender(column) -%}
+    case lower(left(trim({{ column }}), 1))
+        when 'f' then 'female' when 'w' then 'female'
+        when 'm' then 'male' when 'd' then 'diverse' when 'x' then 'diverse'
+    end
+{%- endmacro %}
+
+{#- Upper case letters and digits only. -#}
+{% macro normalise_national_id(column) -%}
+    nullif(regexp_replace(upper({{ column }}), '[^0-9A-Z]', '', 'g'), '')
+{%- endmacro %}
+
 {#- Upper case letters and digits only: "sw1a 1aa" becomes "SW1A1AA". -#}
 {% macro normalise_postcode(column) -%}
     nullif(regexp_replace(upper({{ column }}), '[^0-9A-Z]', '', 'g'), '')

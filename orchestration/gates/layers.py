@@ -71,8 +71,8 @@ def why_not_released(connection: duckdb.DuckDBPyConnection, inputs: str) -> str 
     if other:
         return (
             f"Not released: the {' and the '.join(other)} layer was built from other inputs than "
-            "this run has (as-of day, code, reference data, landed files or decisions of "
-            f"stewards). {_WHOLE_JOB}"
+            "this run has (as-of day, code, reference data, landed files, decisions or "
+            f"rectifications of stewards). {_WHOLE_JOB}"
         )
     return None
 

@@ -72,8 +72,8 @@ STORAGE = (
     ),
     (
         "what people decided, in their name",
-        "decisions.csv, overrides.csv, quarantine.csv, withdrawals.csv, holds.csv,"
-        " retention_confirmations.csv; retention_log.csv of runs",
+        "decisions.csv, rectifications.csv, overrides.csv, quarantine.csv, withdrawals.csv,"
+        " holds.csv, retention_confirmations.csv; retention_log.csv of runs",
         "no end: nothing else can make it again",
     ),
     ("files of the sources", "the landing folder", "whatever the one who delivers them decides"),

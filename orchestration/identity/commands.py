@@ -18,6 +18,7 @@ from orchestration.identity.decisions import (
     new_decision,
     read_decisions,
 )
+from orchestration.identity.rectifications import PREFIX
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _VERDICTS = {"same": Action.SAME, "not-same": Action.NOT_SAME}
-_NEXT = "`make run` builds and releases customers with it."
+NEXT = "`make run` builds and releases customers with it."
 
 
 def add_verbs(verbs: "Verbs") -> None:
@@ -47,7 +48,7 @@ def _add_decide(verbs: "Verbs") -> None:
     verb.add_argument("verdict", choices=_VERDICTS)
     verb.add_argument("record", metavar="RECORD", help="source_record_id, for example crm:C1")
     verb.add_argument("other", metavar="OTHER", help="source_record_id of the other record")
-    _add_who_and_why(verb)
+    add_who_and_why(verb)
     verb.add_argument(
         "--unseen", action="store_true", help="decide on records that have not landed yet, too"
     )
@@ -68,16 +69,16 @@ def _decide(settings: Settings, options: argparse.Namespace) -> int:
             return 1
         before = _in_force_on(settings, decision.pair)
         if before and before.action is decision.action:
-            _say(f"Nothing to add: {_told(before)}, by {before.decided_by}: {before.reason}")
+            say(f"Nothing to add: {_told(before)}, by {before.decided_by}: {before.reason}")
             return 0
         append_decision(settings.decisions, decision)
     except DecisionError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
-    _say(f"Decided {_told(decision)}.")
+    say(f"Decided {_told(decision)}.")
     if before:
-        _say(f"It takes the place of {_told(before)}, by {before.decided_by}: {before.reason}")
-    _say(_NEXT)
+        say(f"It takes the place of {_told(before)}, by {before.decided_by}: {before.reason}")
+    say(NEXT)
     return 0
 
 
@@ -101,14 +102,14 @@ def _are_known(settings: Settings, records: tuple[str, ...]) -> bool:
                 if found is None or found[0] != record:
                     known = False
                     hint = f"did you mean {found[0]}? " if found else ""
-                    _complain(
+                    complain(
                         f"Not decided: no record {record} was in the last run; {hint}"
                         "`--unseen` decides on it nevertheless."
                     )
     except duckdb.CatalogException:
         return True  # nothing has been built yet
     except duckdb.Error as error:
-        _say(f"Not looked up whether the records exist: {error}")
+        say(f"Not looked up whether the records exist: {error}")
     return known
 
 
@@ -127,7 +128,7 @@ def _decisions(settings: Settings, options: argparse.Namespace) -> int:
     try:
         decisions = read_decisions(settings.decisions)
     except DecisionError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     in_force = decisions_in_force(decisions)
     shown = decisions if options.all else in_force
@@ -147,7 +148,7 @@ def _decisions(settings: Settings, options: argparse.Namespace) -> int:
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     if shown:
         console.print(table)
-    _say(f"In force: {len(in_force):,} of {len(decisions):,} lines in {settings.decisions}")
+    say(f"In force: {len(in_force):,} of {len(decisions):,} lines in {settings.decisions}")
     return 0
 
 
@@ -173,13 +174,23 @@ def _states(decisions: tuple[Decision, ...], in_force: tuple[Decision, ...]) -> 
 
 
 def _add_revoke(verbs: "Verbs") -> None:
-    verb = verbs.add_parser("revoke", help="take a decision away; an earlier one holds again")
-    verb.add_argument("decision_id", metavar="DECISION_ID", help="as `decisions` lists it")
-    _add_who_and_why(verb)
+    verb = verbs.add_parser(
+        "revoke", help="take a decision or rectification away; an earlier one holds again"
+    )
+    verb.add_argument(
+        "decision_id", metavar="ID", help="as `decisions` or `rectifications` lists it"
+    )
+    add_who_and_why(verb)
     verb.set_defaults(action=_revoke)
 
 
 def _revoke(settings: Settings, options: argparse.Namespace) -> int:
+    if options.decision_id.startswith(PREFIX):
+        from orchestration.identity.rectification_commands import (  # noqa: PLC0415 - imports this
+            revoke_rectification,
+        )
+
+        return revoke_rectification(settings, options)
     try:
         revoke = new_decision(
             Action.REVOKE,
@@ -191,18 +202,18 @@ def _revoke(settings: Settings, options: argparse.Namespace) -> int:
         append_decision(settings.decisions, revoke)
         decisions = read_decisions(settings.decisions)
     except DecisionError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     target = next(d for d in decisions if d.decision_id == revoke.revokes)
-    _say(f"Revoked {_told(target)}.")
+    say(f"Revoked {_told(target)}.")
     now = _in_force_on(settings, target.pair)
     first, second = target.pair
-    _say(
+    say(
         f"In force on the two is now {_told(now)}, by {now.decided_by}: {now.reason}"
         if now
         else f"On {first} and {second} only the evidence speaks now."
     )
-    _say(_NEXT)
+    say(NEXT)
     return 0
 
 
@@ -236,15 +247,15 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
         with only_one_run(settings):
             report = train(settings, parse(settings), out=out, min_count=options.min_count)
     except (TrainingError, TransformError, WarehouseBusyError, OSError) as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     _show_training(report)
     if out is None:
-        _say("Nothing was written.")
+        say("Nothing was written.")
     else:
-        _say(f"Wrote match_levels.csv, match_priors.csv and match_frequencies.csv to {out}.")
+        say(f"Wrote match_levels.csv, match_priors.csv and match_frequencies.csv to {out}.")
         if out == REFERENCE:
-            _say(_NEXT.replace("with it", "with them"))
+            say(NEXT.replace("with it", "with them"))
     return 0
 
 
@@ -290,7 +301,7 @@ def _show_training(report: "TrainingReport") -> None:
     for warning in report.warnings:
         console.print(warning, style="yellow", markup=False)
     listed = sum(bool(frequency.value) for frequency in report.after.frequencies)
-    _say(
+    say(
         f"Learned from {report.profile_count:,} profiles, {report.candidate_count:,} candidate"
         f" pairs and {report.random_count:,} random pairs; {listed:,} values are listed."
     )
@@ -331,7 +342,7 @@ def _explain(settings: Settings, options: argparse.Namespace) -> int:
             outcome="shown",
         )
     except (ExplainError, PrivacyError) as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     print_report(explanation(told, everything=options.all))
     return 0
@@ -364,17 +375,18 @@ def _preview(settings: Settings, options: argparse.Namespace) -> int:
     try:
         seen = preview(settings, parameters=options.parameters, limit=options.limit)
     except PreviewError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     print_report(preview_report(seen))
-    _say("\nNothing was changed. `make run` builds and releases it.")
+    say("\nNothing was changed. `make run` builds and releases it.")
     return 0
 
 
 # --- what the verbs share ------------------------------------------------------------------------
 
 
-def _add_who_and_why(verb: argparse.ArgumentParser) -> None:
+def add_who_and_why(verb: argparse.ArgumentParser) -> None:
+    """Let a verb be told who decides and why: what journals keep."""
     verb.add_argument("--by", metavar="WHO", required=True, help="who answers for it")
     verb.add_argument("--why", metavar="TEXT", required=True, help="what speaks for it, one line")
 
@@ -395,9 +407,11 @@ def _verdict(decision: Decision) -> str:
     return f"{decision.source_record_id} {relation} {decision.other_source_record_id}"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a sentence."""
     console.print(text, markup=False)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """Print what went wrong."""
     console.print(text, style="red", markup=False)

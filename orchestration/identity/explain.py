@@ -67,7 +67,7 @@ class Outcome(StrEnum):
 class Record:
     """A record of a person. values: by column of SHOWN, only those it has.
 
-    notes: by column, what is to be known of the value: "read from the e-mail", "household", "role".
+    notes: by column, what is to be known of the value: "rectified", "read from the e-mail", "role".
     is_alone: it says too little to be one with others of its profile, and the profile matches none.
     """
 
@@ -198,8 +198,8 @@ def explain(settings: Settings, reference: str) -> Explanation:
     Reads the working database and changes nothing. Raises ExplainError when there is none, when a
     run holds it, or when nobody has that id.
     """
-    with _reading(settings) as connection:
-        customer_id, redirected_from = _resolve(connection, reference)
+    with reading(settings) as connection:
+        customer_id, redirected_from = customer_of(connection, reference)
         if customer_id is None:
             return _withdrawn(connection, reference)
         members = rows(
@@ -228,7 +228,8 @@ def explain(settings: Settings, reference: str) -> Explanation:
 
 
 @contextmanager
-def _reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
+def reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """Open the working database to read; raises ExplainError, also for what goes wrong within."""
     database = settings.working_database
     if not database.exists():
         raise ExplainError(
@@ -264,10 +265,13 @@ def _first_line(error: Exception) -> str:
 # --- whom the reference means --------------------------------------------------------------------
 
 
-def _resolve(
+def customer_of(
     connection: duckdb.DuckDBPyConnection, reference: str
 ) -> tuple[str | None, str | None]:
-    """Return the customer id in use, and the reference when it is an id out of use."""
+    """Return the customer id in use, and the reference when it is an id out of use.
+
+    reference: a customer id or a record. Raises ExplainError when there is none of that name.
+    """
     named = literal(reference)
     found = connection.execute(
         "select customer_id from identity.int_customer_sources_resolved"
@@ -336,6 +340,7 @@ def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> d
             records.*,
             shared_emails.status as email_status,
             shared_phones.status as phone_status,
+            rectified.fields as rectified_fields,
             clustered.cluster_key = records.record_key as is_alone
         from identity.int_records_normalised as records
         inner join identity.int_records_clustered as clustered
@@ -344,6 +349,10 @@ def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> d
             on records.email_key = shared_emails.value_key and records.email is not null
         left join identity.int_values_shared as shared_phones
             on records.phone_key = shared_phones.value_key and records.phone is not null
+        left join (
+            select record_key, list(field) as fields from identity.int_rectifications_applied
+            group by record_key
+        ) as rectified on records.record_key = rectified.record_key
         where records.source_record_id in ({", ".join(literal(name) for name in sorted(names))})
         """,
     )
@@ -352,7 +361,8 @@ def _records(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> d
 
 def _record(row: Mapping[str, Any]) -> Record:
     values = {column: str(row[column]) for column in SHOWN if row[column] is not None}
-    notes = {
+    notes = dict.fromkeys(row["rectified_fields"] or (), "rectified")
+    notes |= {
         column: str(row[f"{column}_status"])
         for column in ("email", "phone")
         if row[f"{column}_status"]

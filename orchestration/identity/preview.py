@@ -21,7 +21,12 @@ from orchestration.identity.parameters import (
     ParameterError,
     read_parameters,
 )
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.rectifications import RectificationError
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.release import ReleaseError, current_release
 from orchestration.scratch import ScratchError, scratch_copy
 from orchestration.settings import Settings
@@ -129,7 +134,14 @@ def preview(settings: Settings, *, parameters: Path | None = None, limit: int = 
             _rebuild(copy, parameters)
             with _connected(copy, read_only=True) as connection:
                 return _compared(connection, new, gone, limit)
-    except (ParameterError, DecisionError, ReleaseError, ScratchError, TransformError) as error:
+    except (
+        ParameterError,
+        DecisionError,
+        RectificationError,
+        ReleaseError,
+        ScratchError,
+        TransformError,
+    ) as error:
         raise PreviewError(str(error)) from error
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise PreviewError(
@@ -153,7 +165,7 @@ def _connected(copy: Settings, *, read_only: bool = False) -> Iterator[duckdb.Du
 
 
 def _prepare(settings: Settings, copy: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Put aside what there was; load ids and decisions as a run would.
+    """Put aside what there was; load ids, decisions and rectifications as a run would.
 
     Returns the decisions that are no longer in force, and those that were not before.
     """
@@ -168,6 +180,7 @@ def _prepare(settings: Settings, copy: Settings) -> tuple[tuple[str, ...], tuple
         decided = set(_decision_ids(connection))
         load_released_ids(connection, release.marts if release else None)
         load_steward_decisions(connection, copy.decisions)
+        load_rectifications(connection, copy.rectifications)
         deciding = set(_decision_ids(connection))
     return tuple(sorted(decided - deciding)), tuple(sorted(deciding - decided))
 

@@ -34,6 +34,7 @@ _NOTES = {
 }
 _RULES = {
     "only_value": "the only one",
+    "rectified": "a steward's word",
     "source_priority": "best source",
     "most_recent": "newest",
     "most_frequent": "most frequent",

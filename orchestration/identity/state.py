@@ -2,13 +2,14 @@
 
 Customer ids live in the release, not in the working database: a rollback rolls them back too, and
 a lost working database is rebuilt from the landing without a single customer changing its id.
-Steward decisions live in a file of their own, which no rollback touches.
+Steward decisions and rectifications live in files of their own, which no rollback touches.
 
 The tables of the identity layer are state too: a build may add to what the last one left, when
-that is whole and nothing but records and decisions has changed since. `open_build` says so.
+that is whole and nothing but records, and what stewards say of them, has changed since.
+`open_build` says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from orchestration.identity.decisions import (
     check_consistent,
     decisions_in_force,
     read_decisions,
+)
+from orchestration.identity.rectifications import (
+    Rectification,
+    read_rectifications,
+    rectifications_in_force,
 )
 from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, transaction
@@ -55,6 +61,10 @@ _REMEMBERED = {
 _DECISION_COLUMNS = (
     "decision_id varchar, verdict varchar, source_record_id varchar,"
     " other_source_record_id varchar, decided_by varchar, decided_at timestamp, reason varchar"
+)
+_RECTIFICATION_COLUMNS = (
+    "rectification_id varchar, action varchar, source_record_id varchar, field varchar,"
+    " value varchar, decided_by varchar, decided_at timestamp, reason varchar"
 )
 _ROWS_PER_INSERT = 1000
 
@@ -158,25 +168,68 @@ def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) ->
         check_consistent(in_force)
     except DecisionError as error:
         raise DecisionError(f"{path}: {error}") from error
+    before = _refill(
+        connection, "steward_decisions", _DECISION_COLUMNS, [_row(one) for one in in_force]
+    )
+    return tuple(sorted(before - {decision.decision_id for decision in decisions}))
+
+
+def load_rectifications(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
+    """Fill `state.rectifications` with those in force; empty when there is no file.
+
+    Each field of a record once. Returns the ids that the table had and that the file no longer
+    knows. Raises RectificationError when the file cannot be used.
+    """
+    lines = read_rectifications(path)
+    before = _refill(
+        connection,
+        "rectifications",
+        _RECTIFICATION_COLUMNS,
+        [_rectification_row(line) for line in rectifications_in_force(lines)],
+    )
+    return tuple(sorted(before - {line.rectification_id for line in lines}))
+
+
+def _refill(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[str]
+) -> set[str]:
+    """Make a table of schema `state` anew; returns the ids, its first column, that it had.
+
+    rows: as SQL. In one transaction: a run killed in between must not leave the table emptied.
+    """
+    id_column, _, _ = columns.partition(" ")
     with transaction(connection):
         connection.execute("create schema if not exists state")
-        connection.execute(
-            f"create table if not exists state.steward_decisions ({_DECISION_COLUMNS})"
-        )
-        before = connection.execute("select decision_id from state.steward_decisions").fetchall()
-        connection.execute(f"create or replace table state.steward_decisions ({_DECISION_COLUMNS})")
-        for start in range(0, len(in_force), _ROWS_PER_INSERT):
-            rows = ", ".join(_row(d) for d in in_force[start : start + _ROWS_PER_INSERT])
-            connection.execute(f"insert into state.steward_decisions values {rows}")
-    known = {decision.decision_id for decision in decisions}
-    return tuple(sorted(decision_id for (decision_id,) in before if decision_id not in known))
+        connection.execute(f"create table if not exists state.{table} ({columns})")
+        before = connection.execute(f"select {id_column} from state.{table}").fetchall()
+        connection.execute(f"create or replace table state.{table} ({columns})")
+        for start in range(0, len(rows), _ROWS_PER_INSERT):
+            page = ", ".join(rows[start : start + _ROWS_PER_INSERT])
+            connection.execute(f"insert into state.{table} values {page}")
+    return {name for (name,) in before}
 
 
 def decisions_state(connection: duckdb.DuckDBPyConnection) -> str:
     """Return a fingerprint of `state.steward_decisions`: 64 bits as hex, zeros when it is empty."""
+    return _state_of(connection, "steward_decisions", "decision_id")
+
+
+def rectifications_state(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return a fingerprint of `state.rectifications`: 64 bits as hex, zeros when it is empty.
+
+    A database that no run has landed in since there are rectifications has none.
+    """
+    is_there = connection.execute(
+        "select 1 from duckdb_tables() where database_name = current_database()"
+        " and schema_name = 'state' and table_name = 'rectifications'"
+    ).fetchone()
+    return _state_of(connection, "rectifications", "rectification_id") if is_there else "0" * 16
+
+
+def _state_of(connection: duckdb.DuckDBPyConnection, table: str, id_column: str) -> str:
     row = connection.execute(
-        "select md5(string_agg(md5(to_json(steward_decisions)::varchar), ' ' order by decision_id))"
-        " from state.steward_decisions"
+        f"select md5(string_agg(md5(to_json({table})::varchar), ' ' order by {id_column}))"
+        f" from state.{table}"
     ).fetchone()
     return str(row[0])[:16] if row and row[0] else "0" * 16
 
@@ -248,5 +301,19 @@ def _row(decision: Decision) -> str:
         decision.decided_by,
         decision.decided_at.astimezone(UTC).replace(tzinfo=None).isoformat(),
         decision.reason,
+    )
+    return f"({', '.join(literal(value) for value in values)})"
+
+
+def _rectification_row(line: Rectification) -> str:
+    values = (
+        line.rectification_id,
+        line.action.value,
+        line.source_record_id,
+        line.field,
+        line.value,
+        line.decided_by,
+        line.decided_at.astimezone(UTC).replace(tzinfo=None).isoformat(),
+        line.reason,
     )
     return f"({', '.join(literal(value) for value in values)})"

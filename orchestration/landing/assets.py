@@ -11,7 +11,12 @@ from orchestration.faults import fault_sentence, put_away_damaged
 from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.gates.layers import noted_layers
 from orchestration.identity.decisions import DecisionError
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.rectifications import RectificationError, drop_records
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing import FEEDS, Feed, LandingError, LandingReport, land
 from orchestration.landing.arrivals import (
     Arrival,
@@ -143,6 +148,7 @@ def landing(
             _load_ids(connection, release)
             forget_history(connection)
             _load_decisions(connection, settings)
+            _load_rectifications(connection, settings)
             inputs = str(provenance(settings, connection)["inputs"])
             unchanged = (
                 manifest is not None
@@ -364,6 +370,30 @@ def _load_decisions(connection: duckdb.DuckDBPyConnection, settings: Settings) -
             "to it, so bring it back from a backup unless they were taken out on purpose",
             len(lost),
             settings.decisions,
+            lost[0],
+        )
+
+
+def _load_rectifications(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """A rectification that was dropped without a word would bring a wrong value back.
+
+    Those of records that have expired go with them: they hold values of a person, too.
+    """
+    expired = connection.execute("select source_record_id from state.expired_records").fetchall()
+    try:
+        dropped = drop_records(settings.rectifications, {record for (record,) in expired})
+        lost = load_rectifications(connection, settings.rectifications)
+    except RectificationError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    if dropped:
+        log.info("retention: %d rectifications of records that have expired", len(dropped))
+    lost = tuple(name for name in lost if name not in dropped)
+    if lost:
+        log.warning(
+            "%d rectifications of the last run are no longer in %s, among them %s: lines are only"
+            " added to it, so bring it back from a backup unless they were taken out on purpose",
+            len(lost),
+            settings.rectifications,
             lost[0],
         )
 

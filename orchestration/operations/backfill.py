@@ -47,7 +47,7 @@ def plan(settings: Settings, first: date, last: date) -> list[Day]:
 
 
 def _days_done(settings: Settings, days: set[date]) -> set[date]:
-    """Days that were released from what is there now: code, landed files, decisions.
+    """Days that were released from what is there now: code, landed files, word of stewards.
 
     As far as the ledger remembers. None while the landing holds files that no run has read.
     """
@@ -57,8 +57,9 @@ def _days_done(settings: Settings, days: set[date]) -> set[date]:
     if not settings.working_database.exists():
         return set()
     decided = datetime.min.replace(tzinfo=UTC)
-    if settings.decisions.exists():
-        decided = datetime.fromtimestamp(settings.decisions.stat().st_mtime, UTC)
+    for journal in (settings.decisions, settings.rectifications):
+        if journal.exists():
+            decided = max(decided, datetime.fromtimestamp(journal.stat().st_mtime, UTC))
     released = {
         (record.as_of, record.release.get("inputs"))
         for record in read_ledger(settings)[0]

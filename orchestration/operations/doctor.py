@@ -34,6 +34,7 @@ from orchestration.identity.decisions import (
     read_decisions,
 )
 from orchestration.identity.parameters import REFERENCE, ParameterError, read_parameters
+from orchestration.identity.rectifications import RectificationError, read_rectifications
 from orchestration.keys import variable
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandingError, list_landing
@@ -409,11 +410,13 @@ def _decisions(settings: Settings) -> _Found:
     try:
         decisions = read_decisions(settings.decisions)
         check_consistent(decisions_in_force(decisions))
+        rectified = read_rectifications(settings.rectifications)
         withdrawn = in_force(read_withdrawals(settings.withdrawals))
-    except (DecisionError, WithdrawalError) as error:
+    except (DecisionError, RectificationError, WithdrawalError) as error:
         yield Level.ERROR, str(error), "Correct the line; a run would stop."
         return
-    yield Level.OK, f"{len(decisions)} decisions, {len(withdrawn)} withdrawn files", ""
+    counts = f"{len(decisions)} decisions, {len(rectified)} rectifications"
+    yield Level.OK, f"{counts}, {len(withdrawn)} withdrawn files", ""
 
 
 def _erasures(settings: Settings) -> _Found:

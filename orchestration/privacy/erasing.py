@@ -21,6 +21,7 @@ import logging
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from orchestration.faults import remove_database, write_whole
 from orchestration.gates.history import history_file
 from orchestration.gates.layers import noted_layers
 from orchestration.identity import state
+from orchestration.identity.rectifications import RectificationError, drop_records
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.raw_tables import create_raw_tables
 from orchestration.operations.retention import set_aside
@@ -332,16 +334,39 @@ def _drop_decisions(
         if not journal.exists():
             continue
         head, *lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not scanner.is_in(line)]
+        kept = _not_naming(lines, scanner)
         if len(kept) < len(lines):
             plan.decisions += len(lines) - len(kept)
             write_whole(journal, "".join([head, *kept]))
+    # A line of somebody else stays in force, whatever its reason says: `_mask_files` masks that.
+    try:
+        plan.decisions += len(drop_records(settings.rectifications, frozenset(plan.people.names)))
+    except RectificationError as error:
+        raise PrivacyError(f"Rectifications of the person cannot be taken out: {error}") from error
     if ("state", "steward_decisions") in _tables(connection):
         for column in ("source_record_id", "other_source_record_id"):
             connection.execute(
                 f"delete from state.steward_decisions where {column} in (select unnest($names))",
                 {"names": list(plan.people.names)},
             )
+    if ("state", "rectifications") in _tables(connection):
+        connection.execute(
+            "delete from state.rectifications where source_record_id in (select unnest($names))",
+            {"names": list(plan.people.names)},
+        )
+
+
+def _not_naming(lines: Sequence[str], scanner: Scanner) -> list[str]:
+    """Return lines of a journal that do not name them; a line that revokes one that does goes too.
+
+    A line begins with its id, and a revoke ends with the id that it takes away.
+    """
+    gone = {line.partition(",")[0] for line in lines if scanner.is_in(line)}
+    return [
+        line
+        for line in lines
+        if line.partition(",")[0] not in gone and line.rstrip().rpartition(",")[2] not in gone
+    ]
 
 
 def _is_built(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:

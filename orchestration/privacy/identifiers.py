@@ -12,16 +12,13 @@ products and the day, under a pseudonym, for the books. Everything else goes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 import duckdb
-import jinja2
 
 from orchestration.landing.feeds import Feed
-from orchestration.settings import PROJECT_ROOT
 from orchestration.sql import literal, quoted
+from orchestration.transform.macros import plain_macros
 
 EMAIL, PHONE, NATIONAL_ID = "email:", "phone:", "national_id:"
 CONTACT, ACCOUNT, MEMBER, SUBSCRIBER = "crm:", "shop:", "pos:", "mailing:"
@@ -133,16 +130,9 @@ RULES: Mapping[str, FeedRule] = MappingProxyType(
 _PSEUDONYMS = {"shop/orders": ORDER, "shop/order_lines": ORDER, "pos/receipts": RECEIPT}
 
 
-@cache
-def _macros(file: str) -> Any:
-    """The macros of a file of dbt's that need nothing of dbt."""
-    text = (PROJECT_ROOT / "dbt_project" / "macros" / file).read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=False).from_string(text).module  # noqa: S701 - SQL
-
-
 def identifier_sql(kind: str, text: str) -> str:
     """SQL of the identifier that a text is; NULL when it is none. text: an SQL expression."""
-    macros = _macros("normalise.sql")
+    macros = plain_macros("normalise.sql")
     if kind == EMAIL:
         email = macros.normalise_email(text)
         return (
@@ -196,7 +186,9 @@ def kept_sql(feed: Feed, text_of: Mapping[str, str] | None = None) -> dict[str, 
             keyed = keyed_sql(identifier_sql(_PSEUDONYMS[feed.name], text))
             kept[column.name] = f"{literal(PSEUDONYM)} || left({keyed}, 16)"
         elif how is Keep.DAY:
-            kept[column.name] = f"strftime({_macros('time.sql').utc(text)}, '%Y-%m-%dT00:00:00Z')"
+            kept[column.name] = (
+                f"strftime({plain_macros('time.sql').utc(text)}, '%Y-%m-%dT00:00:00Z')"
+            )
         else:
             kept[column.name] = text if how is Keep.AS_IS else "null::varchar"
     return kept

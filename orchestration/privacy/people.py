@@ -38,6 +38,7 @@ _NAME_COLUMNS = ("requester_name", "street")
 _SHORTEST_NAME = 8
 _SHORTEST_ID = 6
 _SHORTEST_NUMBER = 10
+_RECTIFIED = {"email": EMAIL, "phone": PHONE, "national_id": NATIONAL_ID}
 # A value that is nobody's own makes no tombstone: it would keep strangers out.
 _NOBODYS = "('placeholder', 'role', 'crowded')"
 
@@ -278,6 +279,15 @@ class Registry:
                         f" {quoted(column)} as typed from raw.{quoted(feed.table)}"
                         " where record is not null and identifier is not null"
                     )
+        # what a steward put in the place of a value is theirs, and in no row of raw
+        if self._has("state.rectifications"):
+            for field, kind in _RECTIFIED.items():
+                self._connection.execute(
+                    f"insert into temp.bearers select source_record_id,"
+                    f" {identifier_sql(kind, 'value')} as identifier, value"
+                    f" from state.rectifications where field = {literal(field)}"
+                    " and action = 'set' and identifier is not null"
+                )
 
     def _enter_records(self, given: Sequence[str]) -> None:
         """The people's own records and values; records of nobody that bear one are theirs too."""
@@ -459,6 +469,13 @@ class Registry:
                     f"insert into temp.called select distinct {record} as record, trim({text})"
                     f" as name from raw.{quoted(feed.table)}"
                     " where record is not null and name is not null"
+                )
+        if self._has("identity.int_rectifications_applied"):
+            for text in ("first_name || ' ' || last_name", "street"):
+                self._connection.execute(
+                    f"insert into temp.called select distinct source_record_id, {text} as name"
+                    " from identity.int_records_normalised where name is not null and record_key in"
+                    " (select record_key from identity.int_rectifications_applied)"
                 )
         return [
             name

@@ -38,6 +38,13 @@ from orchestration.identity.decisions import (
     decisions_in_force,
     read_decisions,
 )
+from orchestration.identity.rectifications import Action as Rectifying
+from orchestration.identity.rectifications import (
+    Rectification,
+    RectificationError,
+    read_rectifications,
+    rectifications_in_force,
+)
 from orchestration.landing.feeds import FEEDS, Feed, Pii
 from orchestration.landing.quarantine import QuarantineError, read_corrections
 from orchestration.operations.retention import RULES
@@ -77,6 +84,7 @@ _PREDICTION = (
 _RECORD = re.compile(r"[a-z]+:\S+")
 _STAFF = ("decided_by",)
 _WORKING = ("staging", "identity", "intermediate", "state", "quality")
+_OF_ONE_PERSON = ("subject-report", "forget", "rectify")
 _DATABASES = (".duckdb", ".parquet", ".wal")
 _REJECT_PAGE = 5_000
 
@@ -159,8 +167,15 @@ def collect(
         manifest, release = parse(settings), current_release(settings)
         releases = list_releases(settings)
         decisions = read_decisions(settings.decisions)
+        rectifications = read_rectifications(settings.rectifications)
         corrections = read_corrections(settings.corrections)
-    except (DecisionError, QuarantineError, ReleaseError, TransformError) as error:
+    except (
+        DecisionError,
+        QuarantineError,
+        RectificationError,
+        ReleaseError,
+        TransformError,
+    ) as error:
         raise PrivacyError(str(error)) from error
     key = secrets.token_bytes(32)
     hashes = frozenset(keyed(key, identifier) for identifier in people.identifiers)
@@ -198,6 +213,7 @@ def collect(
             "held": held,
             "predictions": {"statement": _PREDICTION, "values": _predictions(held)},
             "decisions_of_stewards": list(_decisions(decisions, people)),
+            "rectifications": list(_rectifications(rectifications, people)),
             "mentioned_by_others": _mentions(connection),
             "working_copies": own.working_copies(),
             "releases": [own.in_release(one.id, one.marts) for one in releases],
@@ -621,6 +637,29 @@ def _decisions(decisions: Sequence[Decision], people: People) -> Iterator[dict[s
         }
 
 
+def _rectifications(lines: Sequence[Rectification], people: People) -> Iterator[dict[str, Any]]:
+    """What stewards corrected in their records; who they are is not said."""
+    own = frozenset(people.names)
+    in_force = {line.rectification_id for line in rectifications_in_force(lines)}
+    theirs: set[str] = set()
+    for line in lines:
+        if line.source_record_id not in own and line.revokes not in theirs:
+            continue
+        theirs.add(line.rectification_id)
+        is_revoke = line.action is Rectifying.REVOKE
+        yield {
+            "rectification_id": line.rectification_id,
+            "decided_at": line.decided_at,
+            "rectified": f"revoked {line.revokes}" if is_revoke else str(line.action),
+            "record": line.source_record_id or None,
+            "field": line.field or None,
+            "value": line.value or None,
+            "source_value": line.source_value or None,
+            "reason": line.reason,
+            "is_in_force": line.rectification_id in in_force,
+        }
+
+
 # --- about it -----------------------------------------------------------------------------------
 
 
@@ -651,7 +690,7 @@ def _looked_at(settings: Settings, people: People) -> list[dict[str, Any]]:
         {
             "at": line.at,
             "with": line.verb,
-            "case": line.why if line.verb in {"subject-report", "forget"} and line.why else None,
+            "case": line.why or None if line.verb in _OF_ONE_PERSON else None,
             "outcome": line.outcome,
         }
         for line in log.lines

@@ -48,6 +48,9 @@ INPUTS = {
     "identity.int_records_normalised": (
         "record_key varchar, source_record_id varchar, email varchar, match_phone varchar"
     ),
+    "identity.int_rectifications_applied": (
+        "record_key varchar, field varchar, delivered_value varchar"
+    ),
     "identity.int_customer_sources_resolved": "record_key varchar, customer_id varchar",
     "intermediate.int_segment_candidates_judged": (
         "customer_id varchar, segment varchar, verdict varchar"

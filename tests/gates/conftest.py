@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from orchestration.identity.state import load_released_ids, load_steward_decisions
+from orchestration.identity.state import (
+    load_rectifications,
+    load_released_ids,
+    load_steward_decisions,
+)
 from orchestration.landing import land
 from orchestration.settings import Settings
 from orchestration.transform.dbt import LAYERS, build, parse
@@ -101,6 +105,7 @@ def land_into(settings: Settings) -> None:
         )
         load_released_ids(connection, None)
         load_steward_decisions(connection, settings.decisions)
+        load_rectifications(connection, settings.rectifications)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,16 @@ from orchestration.identity.decisions import (
     decisions_in_force,
     new_decision,
 )
+from orchestration.identity.rectifications import Action as Rectifying
+from orchestration.identity.rectifications import (
+    Rectification,
+    new_rectification,
+    rectifications_in_force,
+)
 from orchestration.identity.state import (
     _DECISION_COLUMNS,
+    _RECTIFICATION_COLUMNS,
+    _rectification_row,
     _row,
     close_build,
     load_released_ids,
@@ -115,6 +123,19 @@ def decision(verdict: str, one: str, other: str) -> Decision:
         other_source_record_id=other,
         decided_by="eva",
         reason="they said so",
+        decided_at=datetime(2026, 6, 1, tzinfo=UTC),
+    )
+
+
+def rectification(source_record_id: str, field: str, value: str = "") -> Rectification:
+    """A steward's rectification that looks alike each time it is made; no value clears."""
+    return new_rectification(
+        Rectifying.SET if value else Rectifying.CLEAR,
+        source_record_id=source_record_id,
+        field=field,
+        value=value,
+        decided_by="eva",
+        reason="they asked for it",
         decided_at=datetime(2026, 6, 1, tzinfo=UTC),
     )
 
@@ -273,6 +294,7 @@ class Lab:
         self._do("create table lab.as_of as select date '2026-06-30' as day")
         load_released_ids(self.connection, None)
         self._do(f"create table state.steward_decisions ({_DECISION_COLUMNS})")
+        self._do(f"create table state.rectifications ({_RECTIFICATION_COLUMNS})")
         for name, schema in (
             ("int_records_unioned", RECORD),
             ("int_visitors_linked", VISITOR),
@@ -296,6 +318,7 @@ class Lab:
         records: Iterable[Record],
         decisions: Iterable[Decision] = (),
         *,
+        rectifications: Iterable[Rectification] = (),
         visitors: Iterable[Record] = (),
         verified: Iterable[str] = (),
         increment: bool = True,
@@ -304,10 +327,12 @@ class Lab:
     ) -> Partition:
         """Build on this landing: an increment if one is allowed and wanted, else all anew.
 
-        decisions: those in force. killed_after: raises KilledError after the model of this name.
+        decisions, rectifications: those in force.
+        killed_after: raises KilledError after the model of this name.
         """
         self._fill("int_records_unioned", RECORD, [dict(r) for r in records], opening=True)
         self._decide(decisions)
+        self._rectify(rectifications)
         self._fill("int_visitors_linked", VISITOR, [dict(v) for v in visitors])
         self._fill("int_emails_verified", VERIFIED, [{"email": e} for e in verified])
         self._do("update lab.as_of set day = ?", [as_of])
@@ -503,6 +528,13 @@ class Lab:
         self._do("delete from state.steward_decisions")
         if in_force:
             self._do(f"insert into state.steward_decisions values {', '.join(map(_row, in_force))}")
+
+    def _rectify(self, rectifications: Iterable[Rectification]) -> None:
+        in_force = rectifications_in_force(rectifications)
+        self._do("delete from state.rectifications")
+        if in_force:
+            rows = ", ".join(map(_rectification_row, in_force))
+            self._do(f"insert into state.rectifications values {rows}")
 
     def _load_release(self) -> None:
         tables = ("customer_sources", "customer_redirects", "customer_id_history")

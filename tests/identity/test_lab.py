@@ -8,8 +8,11 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.identity.decisions import Decision
+from orchestration.identity.rectifications import Rectification
 from orchestration.identity.state import (
     _DECISION_COLUMNS,
+    _RECTIFICATION_COLUMNS,
+    _rectification_row,
     _row,
     close_build,
     load_released_ids,
@@ -30,6 +33,7 @@ from tests.identity.lab import (
     decision,
     differences,
     record,
+    rectification,
 )
 from tests.identity.world import HOMES, PEOPLE
 
@@ -57,6 +61,11 @@ AFTER: Records = {name: values for name, values in BEFORE.items() if name != "ma
     "support:9": record("support:9", email="anna.berg80@x.test"),
 }
 DECISIONS = (decision("not_same", "crm:1", "shop:2"), decision("same", "crm:7", "pos:4"))
+RECTIFICATIONS = (
+    rectification("crm:5", "birth_date", "1990-09-09"),
+    rectification("shop:6", "email", "new@x.test"),
+    rectification("pos:4", "phone"),
+)
 
 
 def test_a_history_gives_in_the_laboratory_what_it_gives_through_dbt(
@@ -66,8 +75,9 @@ def test_a_history_gives_in_the_laboratory_what_it_gives_through_dbt(
     lab.build(BEFORE.values())
     assert len(lab.partition().groups) < len(BEFORE)
     lab.release()
-    lab.build(AFTER.values(), DECISIONS)
+    lab.build(AFTER.values(), DECISIONS, rectifications=RECTIFICATIONS)
     assert lab.was_increment
+    assert len(lab.query("from identity.int_rectifications_applied")) == len(RECTIFICATIONS)
     through_dbt = _through_dbt(new_installation().settings, lab)
     assert differences(lab.tables(), through_dbt) == {}
 
@@ -80,8 +90,11 @@ def _through_dbt(settings: Settings, lab: Lab) -> dict[str, Rows]:
         load_released_ids(connection, None)
         connection.execute("create schema identity")
     dbt.build(settings, manifest, "identity", seeds)
-    for records, decisions, increment in ((BEFORE, (), False), (AFTER, DECISIONS, True)):
-        _land(settings, records, decisions)
+    for records, decisions, rectifications, increment in (
+        (BEFORE, (), (), False),
+        (AFTER, DECISIONS, RECTIFICATIONS, True),
+    ):
+        _land(settings, records, decisions, rectifications)
         with duckdb.connect(str(settings.working_database)) as connection:
             assert open_build(connection, "laboratory") == increment
         lasting = dbt.lasting_models(manifest, "identity") if increment else []
@@ -112,7 +125,12 @@ def _release(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _land(settings: Settings, records: Records, decisions: Sequence[Decision]) -> None:
+def _land(
+    settings: Settings,
+    records: Records,
+    decisions: Sequence[Decision],
+    rectifications: Sequence[Rectification],
+) -> None:
     with duckdb.connect(str(settings.working_database)) as connection:
         for table, schema, rows in (
             ("int_records_unioned", RECORD, [dict(values) for values in records.values()]),
@@ -124,3 +142,10 @@ def _land(settings: Settings, records: Records, decisions: Sequence[Decision]) -
         connection.execute(f"create or replace table state.steward_decisions ({_DECISION_COLUMNS})")
         for line in decisions:
             connection.execute(f"insert into state.steward_decisions values {_row(line)}")
+        connection.execute(
+            f"create or replace table state.rectifications ({_RECTIFICATION_COLUMNS})"
+        )
+        for correction in rectifications:
+            connection.execute(
+                f"insert into state.rectifications values {_rectification_row(correction)}"
+            )

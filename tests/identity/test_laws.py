@@ -109,6 +109,7 @@ def build(lab: Lab, step: Step, *, increment: bool = True) -> Partition:
     return lab.build(
         step.records.values(),
         step.decisions,
+        rectifications=step.rectifications,
         increment=increment,
         as_of=AS_OF + timedelta(days=step.day),
     )
@@ -125,6 +126,7 @@ def live_through(lab: Lab, history: list[Step], seen: Counter[str]) -> None:
                 lab.build(
                     step.records.values(),
                     step.decisions,
+                    rectifications=step.rectifications,
                     killed_after=lab.models[step.killed_after].name,
                 )
         partition = build(lab, step)
@@ -212,6 +214,7 @@ def test_any_split_into_increments_gives_what_one_full_build_gives_and_ids_are_k
     # the world is small enough for all of this to happen; crowding has a test of its own below
     for name in (
         *("increment", "killed", "roll back", "new", "changed", "withdrawn", "same", "not_same"),
+        *("rectified", "rectification revoked"),
         *("created", "split_from", "merged_into", "household"),
         "the birth dates differ",
         "the records contradict each other",
@@ -235,6 +238,7 @@ def test_what_a_record_has_joined_comes_apart_when_it_is_withdrawn(low_lab: Lab)
         joined = low_lab.build(
             [*step.records.values(), bridge],
             step.decisions,
+            rectifications=step.rectifications,
             as_of=AS_OF + timedelta(days=step.day),
         )
         assert low_lab.was_increment

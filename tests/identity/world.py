@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestration.identity.decisions import Decision, contradictions
-from tests.identity.lab import decision, record
+from orchestration.identity.rectifications import Rectification
+from tests.identity.lab import decision, record, rectification
 
 # Households with shared phones and e-mails, twins, father and son, namesakes, a nickname.
 PEOPLE: Mapping[str, Mapping[str, str]] = {
@@ -58,6 +59,15 @@ PARTS = ("birth_date", "email", "phone", "home")
 SLOTS = tuple(f"{SOURCES[number % 5]}:{number}" for number in range(16))
 
 
+# What stewards say of whomever: values of others, one of nobody, and that there is none.
+RECTIFIED: Mapping[str, list[str]] = {
+    "email": [str(PEOPLE["Anna"]["email"]), str(PEOPLE["Peter"]["email"]), "new@x.test", ""],
+    "birth_date": [str(PEOPLE["Anna"]["birth_date"]), "1955-05-05", ""],
+    "last_name": [str(PEOPLE["Anna"]["last_name"]), "Smith", ""],
+    "gender": ["female", ""],
+}
+
+
 @st.composite
 def records_of(draw: st.DrawFn, slot: str) -> dict[str, Any]:
     """A record in this slot of somebody: some parts are missing, some are wrong."""
@@ -75,7 +85,7 @@ def records_of(draw: st.DrawFn, slot: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Step:
-    """A landing with the decisions in force; then a release, none, or a roll back.
+    """A landing, with what stewards say that is in force; then a release, none, or a roll back.
 
     killed_after: the build of this landing is killed first, after the model of this number.
     """
@@ -86,13 +96,15 @@ class Step:
     day: int
     killed_after: int | None = None
     changes: frozenset[str] = field(default_factory=frozenset)
+    rectifications: tuple[Rectification, ...] = ()
 
 
 @st.composite
 def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
-    """Landings that grow, shrink and change, with decisions made and revoked on the way."""
+    """Landings that grow, shrink and change; stewards decide, rectify and revoke on the way."""
     landing: dict[str, dict[str, Any]] = {}
     decisions: dict[frozenset[str], Decision] = {}
+    rectifications: dict[tuple[str, str], Rectification] = {}
     made: list[Step] = []
     day = 0
     for number in range(steps):
@@ -122,6 +134,16 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
             if not contradictions([*decisions.values(), line]):
                 decisions[pair] = line
                 changes.add(verdict)
+        for _ in range(draw(st.integers(0, 2))):
+            target = draw(st.sampled_from(SLOTS)), draw(st.sampled_from(sorted(RECTIFIED)))
+            if target in rectifications and draw(st.booleans()):
+                del rectifications[target]
+                changes.add("rectification revoked")
+            else:
+                rectifications[target] = rectification(
+                    *target, draw(st.sampled_from(RECTIFIED[target[1]]))
+                )
+                changes.add("rectified")
         # a day passes between releases
         if made and made[-1].then == "release":
             day += draw(st.integers(0, 1))
@@ -137,6 +159,7 @@ def histories(draw: st.DrawFn, steps: int = 3) -> list[Step]:
                 if number
                 else None,
                 changes=frozenset(changes),
+                rectifications=tuple(rectifications.values()),
             )
         )
     return made

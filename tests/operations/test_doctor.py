@@ -52,6 +52,10 @@ def break_decisions(house: House, patch: pytest.MonkeyPatch) -> None:
     house.settings.decisions.write_text("what is this\n1,2,3\n")
 
 
+def break_rectifications(house: House, patch: pytest.MonkeyPatch) -> None:
+    house.settings.rectifications.write_text("what is this\n")
+
+
 def break_link(house: House, patch: pytest.MonkeyPatch) -> None:
     house.settings.current.symlink_to("releases/20260101T000000Z-00000000")
 
@@ -96,6 +100,7 @@ def break_disk(house: House, patch: pytest.MonkeyPatch) -> None:
         (break_landing, "landing", "contains no feed"),
         (break_database, "working database", "cannot be opened"),
         (break_decisions, "decisions", "decisions.csv"),
+        (break_rectifications, "decisions", "rectifications.csv"),
         (break_withdrawals, "decisions", "withdrawals.csv"),
         (break_link, "release", "which is gone"),
         (break_dagster, "Dagster's storage", "is damaged"),

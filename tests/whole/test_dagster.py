@@ -136,7 +136,9 @@ def test_the_sensor_waits_until_files_have_settled_and_asks_once(
     assert isinstance(sensor(dg.build_sensor_context(cursor=context.cursor)), dg.RunRequest)
 
 
-@pytest.mark.parametrize("journal", ["decisions", "withdrawals", "corrections", "overrides"])
+@pytest.mark.parametrize(
+    "journal", ["decisions", "rectifications", "withdrawals", "corrections", "overrides"]
+)
 def test_the_sensor_asks_for_a_run_when_people_have_decided_something(
     journal: str,
     definitions: dg.Definitions,

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.identity.rectifications import read_rectifications
 from orchestration.release import current_release, read_manifest
 from tests.conftest import Installation
 
@@ -48,6 +49,9 @@ def aged(new_installation: Callable[[], Installation]) -> Mapping[str, Any]:
         ],
     )
     installation.run(as_of=BEFORE)
+    for record in ("crm:C0", "crm:C2"):
+        rectified = installation.warehouse("rectify", record, "city", "York", *BY, as_of=BEFORE)
+        assert rectified.exit_code == 0, rectified.output
     held = installation.warehouse("hold", "crm:C1", *BY, as_of=BEFORE)
     forget = installation.warehouse("forget", "crm:C1", "--confirm", *BY, as_of=BEFORE)
     dry = installation.warehouse("retention", "--json", as_of=AFTER)
@@ -76,6 +80,14 @@ def test_who_is_too_old_leaves_every_mart_and_who_is_held_stays(aged: Mapping[st
     assert aged["held"].exit_code == 0, aged["held"].output
     assert aged["names"] == [("Balthasar",), ("Ferdinand",), ("Wilhelmina",)]
     assert not [value for (value,) in aged["history"] if "ottilie" in value.lower()]
+
+
+def test_what_was_rectified_of_who_is_too_old_leaves_the_journal_too(
+    aged: Mapping[str, Any],
+) -> None:
+    (left,) = read_rectifications(aged["installation"].settings.rectifications)
+    assert left.source_record_id == "crm:C2"
+    assert "1 rectifications of records that have expired" in aged["outcome"].output
 
 
 def test_an_erasure_of_who_is_held_is_refused_until_it_is_released(

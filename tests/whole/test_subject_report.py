@@ -119,6 +119,8 @@ def house(new_installation: Callable[[], Installation]) -> Installation:
         "Peter is her brother",
     )
     assert decided.exit_code == 0, decided.output
+    rectified = installation.warehouse("rectify", "crm:C101", "gender", "female", *BY)
+    assert rectified.exit_code == 0, rectified.output
     installation.run()
     shop = next(feed for feed in FEEDS if feed.name == "shop/orders")
     with duckdb.connect(str(installation.settings.working_database)) as connection:
@@ -200,6 +202,15 @@ def test_the_golden_record_says_where_each_value_came_from(told: dict[str, Any])
         "crm/contacts/a.csv",
         "crm/contacts/b.csv",
     ]
+
+
+def test_what_a_steward_rectified_is_told_without_who_did_it(told: dict[str, Any]) -> None:
+    by_field = {one["field"]: one for one in told["golden_record"]}
+    assert by_field["gender"]["value"] == "female"
+    assert by_field["gender"]["chosen_because"] == "rectified"
+    (line,) = told["rectifications"]
+    assert (line["record"], line["field"], line["value"]) == ("crm:C101", "gender", "female")
+    assert (line["source_value"], line["reason"], line["is_in_force"]) == (None, "case 17", True)
 
 
 def test_every_column_has_its_class_and_every_purpose_its_legal_basis(
@@ -312,7 +323,11 @@ def test_whoever_looks_with_our_tools_is_noted_and_found_by_the_person(
     assert listed.exit_code == 0
     assert [line["why"] for line in json.loads(listed.output)["lines"]] == ["case 18", ""]
     hers = json.loads(house.warehouse("access-log", "--of", "crm:C101", "--json").output)
-    assert [line["verb"] for line in hers["lines"]] == ["subject-report", "quarantine show"]
+    assert [line["verb"] for line in hers["lines"]] == [
+        "rectify",
+        "subject-report",
+        "quarantine show",
+    ]
     for name in ("crm:C103", "e103@y.test"):
         assert name not in house.settings.access_log.read_text()
 

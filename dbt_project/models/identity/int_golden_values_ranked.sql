@@ -1,5 +1,6 @@
 -- Grain: one row per customer, group of fields and distinct value; rank 1 survived.
 -- A value is as good as its best record; whole names and addresses compete, never their parts.
+-- What a steward rectified comes before every rule, what was rectified last before what was before.
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
@@ -71,6 +72,17 @@ claims as (
     from records
 ),
 
+rectified as (
+    select
+        record_key,
+        field_group,
+        max(decided_at) as rectified_at
+    from {{ ref('int_rectifications_applied') }}
+    -- that something is not so does not make the rest of the name or address any better
+    where action = 'set'
+    group by record_key, field_group
+),
+
 weighed_claims as (
     select
         claims.customer_key,
@@ -81,6 +93,7 @@ weighed_claims as (
         claims.source_record_id,
         claims.completeness,
         claims.place,
+        rectified.rectified_at,
         case when rule_lists.most_recent_place is not null then claims.age else 0 end as age,
         case
             when rule_lists.source_priority_place is null then 0
@@ -92,6 +105,8 @@ weighed_claims as (
     left join rule_lists on claims.field_group = rule_lists.field_group
     left join priorities
         on claims.source = priorities.source and claims.field_group = priorities.field_group
+    left join rectified
+        on claims.record_key = rectified.record_key and claims.field_group = rectified.field_group
     where claims.value is not null
 ),
 
@@ -113,7 +128,8 @@ valued as (
         min_by(source_record_id, claim_key) as source_record_id,
         min_by(priority, claim_key) as priority,
         min_by(age, claim_key) as age,
-        max(completeness) as completeness
+        max(completeness) as completeness,
+        max(rectified_at) as rectified_at
     from keyed_claims
     group by customer_key, field_group, value
 ),
@@ -153,11 +169,15 @@ ranked_values as (
     select
         *,
         row_number() over preference as rank,
+        first_value(rectified_at) over preference as survivor_rectified_at,
         {{ rival_scores('preference') }}
     from scored_values
     window preference as (
         partition by customer_key, field_group
-        order by {{ survivorship_order() }}, source_record_id asc
+        order by
+            rectified_at desc nulls last,
+            {{ survivorship_order() }},
+            source_record_id asc
         rows between unbounded preceding and unbounded following
     )
 )
@@ -171,7 +191,8 @@ select
     record_count,
     record_key,
     source_record_id,
-    {{ deciding_rule() }} as decided_by,
+    case when survivor_rectified_at is not null then 'rectified' else {{ deciding_rule() }} end
+        as decided_by,
     is_verified
 from ranked_values
 
@@ -186,7 +207,7 @@ select
     valued.record_count,
     valued.record_key,
     valued.source_record_id,
-    'only_value' as decided_by,
+    case when valued.rectified_at is not null then 'rectified' else 'only_value' end as decided_by,
     null as is_verified
 from valued
 anti join contested

@@ -2,12 +2,17 @@
 -- Filled in an increment only; carries what the last build knew, for what hangs on the old values.
 {% set landed = ref('int_records_unioned') %}
 {% set decisions = source('state', 'steward_decisions') %}
+{% set rectifications = ref('int_rectifications_applied') %}
 {% set known = source('last_build', 'int_records_normalised') %}
 
 {% if increment() %}
 
 with decided as (
     {{ decided_records(decisions) }}
+),
+
+rectified as (
+    {{ rectified_records(rectifications) }}
 ),
 
 hashed as (
@@ -20,9 +25,11 @@ hashed as (
 landed as (
     select
         hashed.record_key,
-        xor(hashed.values_hash, coalesce(decided.decided_hash, 0)) as row_hash
+        {{ row_hash('hashed.values_hash', 'decided.decided_hash', 'rectified.rectified_hash') }}
+            as row_hash
     from hashed
     left join decided on hashed.record_key = decided.record_key
+    left join rectified on hashed.record_key = rectified.record_key
 ),
 
 known as (

@@ -1,11 +1,13 @@
 -- Grain: one row per record of a person: as shown to people, and (match_*) as compared.
--- A record without a name takes it, for comparison only, from a mailbox that spells one.
+-- A record without a name takes it, for comparison only, from a mailbox that spells one. What a
+-- steward rectified stands in the place of what the source says, and is normalised as that is.
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_changed',
     meta={'replaces': {'key': 'record_key', 'changed': 'int_records_changed'}}
 ) }}
 {% set changed = ref('int_records_changed') %}
+{% set rectifications = ref('int_rectifications_applied') %}
 
 with unioned as (
     select
@@ -14,14 +16,36 @@ with unioned as (
     from {{ ref('int_records_unioned') }}
 ),
 
+delivered as (
+    select
+        *,
+        {{ values_hash() }} as values_hash
+    from unioned
+    {{ only_changed('record_key', changed) }}
+),
+
+rectified_values as (
+    {{ rectified_values(rectifications) }}
+),
+
+rectified as (
+    select
+        delivered.* exclude ({{ rectifiable_fields() | join(', ') }}),
+        {{ rectified_columns('delivered', 'rectified_values') }}
+    from delivered
+    left join rectified_values on delivered.record_key = rectified_values.record_key
+),
+
 records as (
     select
         *,
         {{ phone_digits('phone') }} as phone_digits,
-        {{ normalise_email('email') }} as email_normalised,
-        {{ values_hash() }} as values_hash
-    from unioned
-    {{ only_changed('record_key', changed) }}
+        {{ normalise_email('email') }} as email_normalised
+    from rectified
+),
+
+rectified_records as (
+    {{ rectified_records(rectifications) }}
 ),
 
 decided as (
@@ -60,11 +84,8 @@ shown as (
         records.email_normalised as email,
         {{ phone_e164('records.phone', 'records.phone_digits', 'phone_plans') }} as phone,
         records.birth_date,
-        case lower(left(trim(records.gender), 1))
-            when 'f' then 'female' when 'w' then 'female'
-            when 'm' then 'male' when 'd' then 'diverse' when 'x' then 'diverse'
-        end as gender,
-        nullif(regexp_replace(upper(records.national_id), '[^0-9A-Z]', '', 'g'), '') as national_id,
+        {{ normalise_gender('records.gender') }} as gender,
+        {{ normalise_national_id('records.national_id') }} as national_id,
         trim(records.street) as street,
         trim(records.city) as city,
         {{ normalise_postcode('records.postcode') }} as postcode,
@@ -77,9 +98,12 @@ shown as (
         {{ mailbox_of('records.email_normalised') }} as mailbox,
         decided.record_key is not null as is_decided,
         one_per_person.source is not null as is_one_per_person,
-        xor(records.values_hash, coalesce(decided.decided_hash, 0)) as row_hash
+        {{ row_hash(
+            'records.values_hash', 'decided.decided_hash', 'rectified_records.rectified_hash'
+        ) }} as row_hash
     from records
     left join decided on records.record_key = decided.record_key
+    left join rectified_records on records.record_key = rectified_records.record_key
     left join one_per_person
         on
             records.source = one_per_person.source

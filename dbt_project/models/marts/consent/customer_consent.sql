@@ -19,6 +19,8 @@ told as (
         on
             consents.subject_type = subjects.subject_type
             and consents.subject = subjects.subject
+    -- a yes to an address that was not theirs is none to the right one; a no is
+    where not (consents.is_granted and subjects.is_rectified)
 ),
 
 days as (

@@ -8,6 +8,10 @@ subjects as (
     select * from {{ ref('int_customer_subjects_listed') }}
 ),
 
+reasons as (
+    select * from {{ ref('suppression_reasons') }}
+),
+
 suppressed as (
     select
         subjects.customer_id,
@@ -17,6 +21,9 @@ suppressed as (
         on
             events.subject_type = subjects.subject_type
             and events.subject = subjects.subject
+    left join reasons on events.reason = reasons.reason
+    -- that a mailbox is gone says nothing of the one which a steward put in its place
+    where not (subjects.is_rectified and coalesce(reasons.suppresses, '') = 'channel')
     qualify row_number() over (
         partition by subjects.customer_id, events.channel, events.reason
         order by
