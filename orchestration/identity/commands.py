@@ -18,6 +18,7 @@ from orchestration.identity.decisions import (
     new_decision,
     read_decisions,
 )
+from orchestration.identity.ledger import states
 from orchestration.identity.rectifications import PREFIX
 from orchestration.settings import Settings
 
@@ -135,7 +136,7 @@ def _decisions(settings: Settings, options: argparse.Namespace) -> int:
     table = Table("decision", "says", "by", "at", "reason", "", box=None)
     # A long reason goes on in the next line, an id is never broken.
     table.columns[0].no_wrap = table.columns[3].no_wrap = True
-    states = _states(decisions, in_force)
+    became = states(decisions)
     for decision in shown:
         cells = (
             decision.decision_id,
@@ -143,31 +144,13 @@ def _decisions(settings: Settings, options: argparse.Namespace) -> int:
             decision.decided_by,
             f"{decision.decided_at:%Y-%m-%d %H:%M}",
             decision.reason,
-            states[decision.decision_id] if options.all else "",
+            became[decision.decision_id] if options.all else "",
         )
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     if shown:
         console.print(table)
     say(f"In force: {len(in_force):,} of {len(decisions):,} lines in {settings.decisions}")
     return 0
-
-
-def _states(decisions: tuple[Decision, ...], in_force: tuple[Decision, ...]) -> dict[str, str]:
-    """What became of each decision, by its id."""
-    holding = {decision.pair: decision for decision in in_force}
-    revoked_by = {d.revokes: d.decision_id for d in decisions if d.revokes}
-    states: dict[str, str] = {}
-    for decision in decisions:
-        holder = holding.get(decision.pair)
-        if decision.action is Action.REVOKE:
-            states[decision.decision_id] = ""
-        elif by := revoked_by.get(decision.decision_id):
-            states[decision.decision_id] = f"revoked by {by}"
-        elif holder == decision:
-            states[decision.decision_id] = "in force"
-        elif holder:
-            states[decision.decision_id] = f"replaced by {holder.decision_id}"
-    return states
 
 
 # --- revoke ------------------------------------------------------------------------------------

@@ -4,22 +4,16 @@ A decision is one line and is never changed: a later line on the same two record
 a `revoke` takes it away. The order is that of the file, for clocks can be wrong.
 """
 
-import hashlib
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from orchestration.journal import (
-    Journal,
-    first_few,
-    shown,
-    time_problem,
-    written_time,
-)
+from orchestration.identity.ledger import Kind, Ledger, in_force, line_of, read_time
+from orchestration.journal import Journal, Line, first_few, shown, written_time
 
 COLUMNS = (
     "decision_id",
@@ -32,6 +26,7 @@ COLUMNS = (
     "revokes",
 )
 
+_RECORDS = ("source_record_id", "other_source_record_id")
 _RECORD = re.compile(r"[a-z][a-z0-9_]*:.+")
 
 
@@ -65,10 +60,20 @@ class Decision:
     revokes: str
 
     @property
+    def id(self) -> str:
+        """The id of the line."""
+        return self.decision_id
+
+    @property
     def pair(self) -> tuple[str, str]:
         """The two records in alphabetical order."""
         first, second = sorted((self.source_record_id, self.other_source_record_id))
         return first, second
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """What it speaks of: the pair."""
+        return self.pair
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,7 @@ def new_decision(
         "reason": reason.strip(),
         "revokes": revokes.strip(),
     }
-    text = "\n".join(values.values()).encode("utf-8", "surrogatepass")
-    values["decision_id"] = f"d-{hashlib.sha256(text).hexdigest()[:10]}"
+    values = _KIND.with_id(values)
     if problem := _journal(Path()).problem(values) or _problem(values):
         raise DecisionError(f"Not decided: {problem}.")
     return _decision(values)
@@ -127,9 +131,9 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
 
     Raises DecisionError as `Journal.read` does, and for a line that does not fit to those before.
     """
-    ledger = _Ledger()
+    ledger = Ledger(_KIND)
     _journal(path).read(ledger.take)
-    return tuple(ledger.decisions)
+    return tuple(ledger.entries)
 
 
 def append_decision(path: Path, decision: Decision) -> None:
@@ -139,18 +143,18 @@ def append_decision(path: Path, decision: Decision) -> None:
     adds nothing, when the file cannot be used, the decision revokes what cannot be revoked, or
     the decisions in force would contradict each other.
     """
-    ledger = _Ledger()
+    ledger = Ledger(_KIND)
 
     def fits() -> str:
         problem = ledger.add(decision)
         if not problem:
             try:
-                check_consistent(decisions_in_force(ledger.decisions), decision)
+                check_consistent(decisions_in_force(ledger.entries), decision)
             except DecisionError as error:
                 return str(error).removesuffix(".")
         return problem
 
-    _journal(path).append(_line_of(decision), ledger.take, fits)
+    _journal(path).append(line_of(decision, COLUMNS), ledger.take, fits)
 
 
 def decisions_in_force(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
@@ -159,13 +163,7 @@ def decisions_in_force(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     The last one on a pair holds, whichever of the two records it names first. A revoke takes away
     exactly one decision, so an earlier one on the same pair holds again.
     """
-    decisions = tuple(decisions)
-    revoked = {decision.revokes for decision in decisions}
-    last: dict[tuple[str, str], Decision] = {}
-    for decision in decisions:
-        if decision.action is not Action.REVOKE and decision.decision_id not in revoked:
-            last[decision.pair] = decision
-    return tuple(d for d in decisions if last.get(d.pair) is d)
+    return in_force(decisions)
 
 
 def contradictions(in_force: Sequence[Decision]) -> tuple[Contradiction, ...]:
@@ -202,44 +200,6 @@ def check_consistent(in_force: Sequence[Decision], unwritten: Decision | None = 
 # --- reading -----------------------------------------------------------------------------------
 
 
-class _Ledger:
-    """Decisions in the order of the file, each checked against those before it."""
-
-    def __init__(self) -> None:
-        self.decisions: list[Decision] = []
-        self._known: dict[str, Decision] = {}
-        self._revoked_by: dict[str, str] = {}
-
-    def take(self, line: Mapping[str, str]) -> str:
-        """Add what a line says, or return what is wrong with it."""
-        return _problem(line) or self.add(_decision(line))
-
-    def add(self, decision: Decision) -> str:
-        """Return why the decision does not fit to those before it, or add it."""
-        if decision.decision_id in self._known:
-            return f"decision_id {shown(decision.decision_id)} is taken; give each its own"
-        if decision.action is Action.REVOKE:
-            if problem := self._revoke_misfit(decision.revokes):
-                return problem
-            self._revoked_by[decision.revokes] = decision.decision_id
-        self._known[decision.decision_id] = decision
-        self.decisions.append(decision)
-        return ""
-
-    def _revoke_misfit(self, decision_id: str) -> str:
-        target = self._known.get(decision_id)
-        if target is None:
-            return (
-                f"there is no decision {shown(decision_id)} to revoke; "
-                "`decisions --all` lists what there is"
-            )
-        if target.action is Action.REVOKE:
-            return f"{decision_id} is a revoke itself and stays; decide anew instead"
-        if decision_id in self._revoked_by:
-            return f"{decision_id} was revoked before, by {self._revoked_by[decision_id]}"
-        return ""
-
-
 def _journal(path: Path) -> Journal:
     # A record id is compared as it is; around the other values a blank means nothing.
     return Journal(
@@ -247,63 +207,28 @@ def _journal(path: Path) -> Journal:
         COLUMNS,
         DecisionError,
         "Not decided",
-        verbatim=frozenset({"source_record_id", "other_source_record_id"}),
+        verbatim=frozenset(_RECORDS),
         unwritable="WAREHOUSE_DECISIONS names the file; its folder must exist.",
-    )
-
-
-def _line_of(decision: Decision) -> dict[str, str]:
-    return {
-        "decision_id": decision.decision_id,
-        "action": decision.action.value,
-        "source_record_id": decision.source_record_id,
-        "other_source_record_id": decision.other_source_record_id,
-        "decided_by": decision.decided_by,
-        "decided_at": written_time(decision.decided_at),
-        "reason": decision.reason,
-        "revokes": decision.revokes,
-    }
-
-
-def _decision(values: Mapping[str, str]) -> Decision:
-    return Decision(
-        decision_id=values["decision_id"],
-        action=Action(values["action"]),
-        source_record_id=values["source_record_id"],
-        other_source_record_id=values["other_source_record_id"],
-        decided_by=values["decided_by"],
-        decided_at=datetime.fromisoformat(values["decided_at"]).astimezone(UTC),
-        reason=values["reason"],
-        revokes=values["revokes"],
     )
 
 
 # --- judging -----------------------------------------------------------------------------------
 
 
-def _problem(values: Mapping[str, str]) -> str:
+def _problem(values: Line) -> str:
     """Return what is wrong with a decision by itself, or nothing."""
     action = values["action"]
     if action not in list(Action):
         return f"action {shown(action)} is unknown; expected {', '.join(Action)}"
-    for column in ("decision_id", "decided_by", "reason"):
-        if not values[column]:
-            return f"{column} is missing; every decision says who decided and why"
-    return time_problem("decided_at", values["decided_at"]) or (
-        _revoke_problem(values) if action == Action.REVOKE else _pair_problem(values)
+    return _KIND.author_problem(values) or (
+        _KIND.revoke_problem(values, _RECORDS, "no records; leave both empty")
+        if action == Action.REVOKE
+        else _pair_problem(values)
     )
 
 
-def _revoke_problem(values: Mapping[str, str]) -> str:
-    if not values["revokes"]:
-        return "revokes is missing; a revoke names the decision_id that it takes away"
-    if values["source_record_id"] or values["other_source_record_id"]:
-        return "a revoke names a decision in revokes, and no records; leave both empty"
-    return ""
-
-
-def _pair_problem(values: Mapping[str, str]) -> str:
-    for column in ("source_record_id", "other_source_record_id"):
+def _pair_problem(values: Line) -> str:
+    for column in _RECORDS:
         if not _RECORD.fullmatch(values[column]):
             return (
                 f"{column} {shown(values[column])} is no record; "
@@ -314,6 +239,32 @@ def _pair_problem(values: Mapping[str, str]) -> str:
     if values["revokes"]:
         return f"only a revoke names a decision in revokes, this one says {values['action']}"
     return ""
+
+
+def _decision(values: Line) -> Decision:
+    return Decision(
+        decision_id=values["decision_id"],
+        action=Action(values["action"]),
+        source_record_id=values["source_record_id"],
+        other_source_record_id=values["other_source_record_id"],
+        decided_by=values["decided_by"],
+        decided_at=read_time(values),
+        reason=values["reason"],
+        revokes=values["revokes"],
+    )
+
+
+_KIND = Kind(
+    noun="decision",
+    prefix="d-",
+    listed_by="decisions",
+    anew="decide",
+    problem=_problem,
+    entry=_decision,
+)
+
+
+# --- contradictions ----------------------------------------------------------------------------
 
 
 def _components(neighbours: Mapping[str, Sequence[tuple[str, Decision]]]) -> dict[str, int]:

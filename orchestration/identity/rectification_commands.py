@@ -10,6 +10,7 @@ from rich.text import Text
 
 from orchestration.console import console
 from orchestration.identity.commands import NEXT, add_who_and_why, complain, say
+from orchestration.identity.ledger import states
 from orchestration.identity.rectifications import (
     FIELDS,
     Action,
@@ -164,12 +165,12 @@ def _rectifications(settings: Settings, options: argparse.Namespace) -> int:
         say(str(error))
         found = [Outcome(line, "") for line in listed]
     if found:
-        console.print(_table(found, _states(lines, in_force) if options.all else {}))
+        console.print(_table(found, states(lines) if options.all else {}))
     say(f"In force: {len(in_force):,} of {len(lines):,} lines in {settings.rectifications}")
     return 0
 
 
-def _table(found: Iterable["Outcome"], states: dict[str, str]) -> Table:
+def _table(found: Iterable["Outcome"], became: dict[str, str]) -> Table:
     table = Table("rectification", "says", "the source", "by", "at", "reason", "", box=None)
     # A long reason goes on in the next line, an id is never broken.
     table.columns[0].no_wrap = table.columns[4].no_wrap = True
@@ -182,28 +183,10 @@ def _table(found: Iterable["Outcome"], states: dict[str, str]) -> Table:
             line.decided_by,
             f"{line.decided_at:%Y-%m-%d %H:%M}",
             line.reason,
-            states.get(line.rectification_id, ""),
+            became.get(line.rectification_id, ""),
         )
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     return table
-
-
-def _states(
-    lines: tuple[Rectification, ...], in_force: tuple[Rectification, ...]
-) -> dict[str, str]:
-    """What became of each line, by its id."""
-    holding = {line.target: line for line in in_force}
-    revoked_by = {line.revokes: line.rectification_id for line in lines if line.revokes}
-    states: dict[str, str] = {}
-    for line in lines:
-        holder = holding.get(line.target)
-        if by := revoked_by.get(line.rectification_id):
-            states[line.rectification_id] = f"revoked by {by}"
-        elif holder == line:
-            states[line.rectification_id] = "in force"
-        elif holder:
-            states[line.rectification_id] = f"replaced by {holder.rectification_id}"
-    return states
 
 
 # --- revoke ------------------------------------------------------------------------------------

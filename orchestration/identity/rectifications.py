@@ -6,16 +6,16 @@ run. A line is never changed: a later one on the same field of the same record t
 `revoke` takes it away. The order is that of the file, for clocks can be wrong.
 """
 
-import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from orchestration.faults import write_whole
-from orchestration.journal import Journal, shown, time_problem, written_time
+from orchestration.identity.ledger import Kind, Ledger, in_force, line_of, read_time
+from orchestration.journal import Journal, Line, shown, written_time
 
 COLUMNS = (
     "rectification_id",
@@ -83,6 +83,11 @@ class Rectification:
     revokes: str
 
     @property
+    def id(self) -> str:
+        """The id of the line."""
+        return self.rectification_id
+
+    @property
     def target(self) -> tuple[str, str]:
         """The record and the field."""
         return self.source_record_id, self.field
@@ -115,8 +120,7 @@ def new_rectification(
         "reason": reason.strip(),
         "revokes": revokes.strip(),
     }
-    text = "\n".join(values.values()).encode("utf-8", "surrogatepass")
-    values["rectification_id"] = f"{PREFIX}{hashlib.sha256(text).hexdigest()[:10]}"
+    values = _KIND.with_id(values)
     if problem := _journal(Path()).problem(values) or _problem(values):
         raise RectificationError(f"Not rectified: {problem}.")
     return _rectification(values)
@@ -128,9 +132,9 @@ def read_rectifications(path: Path) -> tuple[Rectification, ...]:
     Raises RectificationError as `Journal.read` does, and for a line that does not fit to those
     before.
     """
-    ledger = _Ledger()
+    ledger = Ledger(_KIND)
     _journal(path).read(ledger.take)
-    return tuple(ledger.lines)
+    return tuple(ledger.entries)
 
 
 def append_rectification(path: Path, rectification: Rectification) -> None:
@@ -139,8 +143,9 @@ def append_rectification(path: Path, rectification: Rectification) -> None:
     Nothing that is in the file is touched; two processes take turns. Raises RectificationError,
     and adds nothing, when the file cannot be used or the line revokes what cannot be revoked.
     """
-    ledger = _Ledger()
-    _journal(path).append(_line_of(rectification), ledger.take, lambda: ledger.add(rectification))
+    ledger = Ledger(_KIND)
+    line = line_of(rectification, COLUMNS)
+    _journal(path).append(line, ledger.take, lambda: ledger.add(rectification))
 
 
 def rectifications_in_force(lines: Iterable[Rectification]) -> tuple[Rectification, ...]:
@@ -148,13 +153,7 @@ def rectifications_in_force(lines: Iterable[Rectification]) -> tuple[Rectificati
 
     A revoke takes away exactly one line, so an earlier one on the same field holds again.
     """
-    lines = tuple(lines)
-    revoked = {line.revokes for line in lines}
-    last: dict[tuple[str, str], Rectification] = {}
-    for line in lines:
-        if line.action is not Action.REVOKE and line.rectification_id not in revoked:
-            last[line.target] = line
-    return tuple(line for line in lines if last.get(line.target) is line)
+    return in_force(lines)
 
 
 def drop_records(path: Path, records: Collection[str]) -> tuple[str, ...]:
@@ -177,44 +176,6 @@ def drop_records(path: Path, records: Collection[str]) -> tuple[str, ...]:
 # --- reading -----------------------------------------------------------------------------------
 
 
-class _Ledger:
-    """Rectifications in the order of the file, each checked against those before it."""
-
-    def __init__(self) -> None:
-        self.lines: list[Rectification] = []
-        self._known: dict[str, Rectification] = {}
-        self._revoked_by: dict[str, str] = {}
-
-    def take(self, line: Mapping[str, str]) -> str:
-        """Add what a line says, or return what is wrong with it."""
-        return _problem(line) or self.add(_rectification(line))
-
-    def add(self, line: Rectification) -> str:
-        """Return why the line does not fit to those before it, or add it."""
-        if line.rectification_id in self._known:
-            return f"rectification_id {shown(line.rectification_id)} is taken; give each its own"
-        if line.action is Action.REVOKE:
-            if problem := self._revoke_misfit(line.revokes):
-                return problem
-            self._revoked_by[line.revokes] = line.rectification_id
-        self._known[line.rectification_id] = line
-        self.lines.append(line)
-        return ""
-
-    def _revoke_misfit(self, rectification_id: str) -> str:
-        target = self._known.get(rectification_id)
-        if target is None:
-            return (
-                f"there is no rectification {shown(rectification_id)} to revoke; "
-                "`rectifications --all` lists what there is"
-            )
-        if target.action is Action.REVOKE:
-            return f"{rectification_id} is a revoke itself and stays; rectify anew instead"
-        if rectification_id in self._revoked_by:
-            return f"{rectification_id} was revoked before, by {self._revoked_by[rectification_id]}"
-        return ""
-
-
 def _journal(path: Path) -> Journal:
     # A record id is compared as it is; around the other values a blank means nothing.
     return Journal(
@@ -223,36 +184,6 @@ def _journal(path: Path) -> Journal:
         RectificationError,
         "Not rectified",
         verbatim=frozenset({"source_record_id"}),
-    )
-
-
-def _line_of(line: Rectification) -> dict[str, str]:
-    return {
-        "rectification_id": line.rectification_id,
-        "action": line.action.value,
-        "source_record_id": line.source_record_id,
-        "field": line.field,
-        "value": line.value,
-        "source_value": line.source_value,
-        "decided_by": line.decided_by,
-        "decided_at": written_time(line.decided_at),
-        "reason": line.reason,
-        "revokes": line.revokes,
-    }
-
-
-def _rectification(values: Mapping[str, str]) -> Rectification:
-    return Rectification(
-        rectification_id=values["rectification_id"],
-        action=Action(values["action"]),
-        source_record_id=values["source_record_id"],
-        field=values["field"],
-        value=values["value"],
-        source_value=values["source_value"],
-        decided_by=values["decided_by"],
-        decided_at=datetime.fromisoformat(values["decided_at"]).astimezone(UTC),
-        reason=values["reason"],
-        revokes=values["revokes"],
     )
 
 
@@ -274,29 +205,23 @@ def date_problem(value: str) -> str:
     return f"birth_date {shown(value)} is no date; write it like 1980-12-31"
 
 
-def _problem(values: Mapping[str, str]) -> str:
+def _problem(values: Line) -> str:
     """Return what is wrong with a line by itself, or nothing."""
     action = values["action"]
     if action not in list(Action):
         return f"action {shown(action)} is unknown; expected {', '.join(Action)}"
-    for column in ("rectification_id", "decided_by", "reason"):
-        if not values[column]:
-            return f"{column} is missing; every rectification says who decided and why"
-    return time_problem("decided_at", values["decided_at"]) or (
-        _revoke_problem(values) if action == Action.REVOKE else _value_problem(values)
+    return _KIND.author_problem(values) or (
+        _KIND.revoke_problem(
+            values,
+            ("source_record_id", "field", "value", "source_value"),
+            "no record, field or value; leave them empty",
+        )
+        if action == Action.REVOKE
+        else _value_problem(values)
     )
 
 
-def _revoke_problem(values: Mapping[str, str]) -> str:
-    if not values["revokes"]:
-        return "revokes is missing; a revoke names the rectification_id that it takes away"
-    for column in ("source_record_id", "field", "value", "source_value"):
-        if values[column]:
-            return f"a revoke names a rectification in revokes, and no {column}; leave it empty"
-    return ""
-
-
-def _value_problem(values: Mapping[str, str]) -> str:
+def _value_problem(values: Line) -> str:
     action, record, value = values["action"], values["source_record_id"], values["value"]
     if not _RECORD.fullmatch(record):
         return (
@@ -313,3 +238,28 @@ def _value_problem(values: Mapping[str, str]) -> str:
         return "value is missing; `clear` takes a value away"
     # As date: the run could not go on with another text.
     return date_problem(value) if values["field"] == "birth_date" else ""
+
+
+def _rectification(values: Line) -> Rectification:
+    return Rectification(
+        rectification_id=values["rectification_id"],
+        action=Action(values["action"]),
+        source_record_id=values["source_record_id"],
+        field=values["field"],
+        value=values["value"],
+        source_value=values["source_value"],
+        decided_by=values["decided_by"],
+        decided_at=read_time(values),
+        reason=values["reason"],
+        revokes=values["revokes"],
+    )
+
+
+_KIND = Kind(
+    noun="rectification",
+    prefix=PREFIX,
+    listed_by="rectifications",
+    anew="rectify",
+    problem=_problem,
+    entry=_rectification,
+)
