@@ -67,7 +67,7 @@ test: .venv/dev postgres ## set up, then run every test
 postgres:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	    { echo "Installing Debian's postgresql for the tests ..." && \
-	      $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends postgresql' >/dev/null; } || \
+	      $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'PATH=$$PATH:/usr/sbin:/sbin; apt-get update -q && apt-get install -y -q --no-install-recommends postgresql' >/dev/null; } || \
 	    { echo "The tests need the programs of a Postgres server: apt-get install postgresql"; exit 1; }
 
 explore: .venv/dev ## property tests on thousands of examples that were not drawn before

@@ -76,17 +76,23 @@ def running_server() -> Iterator[Server]:
         passwords = folder / "password"
         passwords.write_text(PASSWORD)
         data, log = folder / "data", folder / "server.log"
-        if os.geteuid() == 0:  # a server refuses to be root
+        owner = pwd.getpwuid(os.geteuid())
+        if owner.pw_uid == 0:  # a server refuses to be root
             owner = pwd.getpwnam("postgres")
             for path in (folder, passwords):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
 
         def do(program: str, *arguments: str) -> None:
-            command = [str(programs / program), *arguments]
-            if os.geteuid() == 0:
-                command = ["runuser", "-u", "postgres", "--", *command]
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+                [str(programs / program), *arguments],
+                cwd=folder,
+                user=owner.pw_uid if os.geteuid() == 0 else None,
+                group=owner.pw_gid if os.geteuid() == 0 else None,
+                extra_groups=[] if os.geteuid() == 0 else None,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
             )
             if done.returncode:
                 said = log.read_text() if log.exists() else ""
