@@ -249,7 +249,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             follow(self._settings, log.info)
         except ReleaseError as error:
             self._record.behind = without_personal_data(str(error))
-            log.error("%s", error)
+            log.error("%s", self._record.behind)
             self._run_log.write("error", self._record.behind)
 
     def _outcome(self, context: dg.InitResourceContext) -> tuple[Outcome, str]:

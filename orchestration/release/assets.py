@@ -9,6 +9,7 @@ import duckdb
 
 from orchestration.gates import gate_records, why_not_released
 from orchestration.operations.ledger import Outcome
+from orchestration.operations.run_log import without_personal_data
 from orchestration.provenance import provenance
 from orchestration.release import ReleaseError, current_release, publish, read_manifest
 from orchestration.release.roles import read_roles
@@ -117,7 +118,7 @@ def postgres_asset() -> dg.AssetsDefinition:
                     raise ReleaseError(f"Nothing is released in {settings.home} yet.")
                 sent = send_release(settings, release, read_roles(), log.debug)
             except ReleaseError as error:
-                warehouse.record.behind = str(error)
+                warehouse.record.behind = without_personal_data(str(error))
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             stage.rows = sum(sum(rows.values()) for rows in sent.rows.values())
             log.info("Postgres shows %s", sent.release_id)

@@ -21,7 +21,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from orchestration.faults import write_whole
 from orchestration.keys import BadKeyError, erasure_key
 from orchestration.release.content import SCHEMA, ReleaseError, import_installed, load_encryption
 from orchestration.release.releases import (
+    STEWARD,
     Manifest,
     Progress,
     Release,
@@ -102,7 +103,7 @@ def send_release(
         _take_turn(session)
         groups = _groups(session, roles)
         mark = _mark(settings)
-        _refuse_strangers(session, mark, [SCHEMA, *groups])
+        _refuse_strangers(session, mark, [SCHEMA, *(role.name for role in roles)])
         _note_target(settings)
         _drop_leftovers(session, mark)
         loading = {name: f"{name}{_LOADING}" for name in (SCHEMA, *(role.name for role in roles))}
@@ -115,7 +116,7 @@ def send_release(
         _write_release_table(session, manifest, loading[SCHEMA])
         for role in roles:
             _give_role(session, role, tables[role.name], groups[role.name], loading)
-        _give_steward(session, _group_name(session, "steward"), loading[SCHEMA])
+        _give_steward(session, groups[STEWARD], loading[SCHEMA])
         for schema, name, kind in _relations(session, [*loading.values()]):
             if kind == _TABLE:
                 # Written once and thrown away whole: nothing is left to clean up after this.
@@ -152,12 +153,17 @@ def follow(settings: Settings, progress: Progress = lambda _: None) -> Sent | No
 
 
 def examine(settings: Settings) -> Iterator[tuple[bool, str, str]]:
-    """Say whether the database can be used and is up to date: whether it is well, what, remedy."""
+    """Say whether the database can be used and is up to date: whether it is well, what, remedy.
+
+    Changes nothing there.
+    """
     try:
         with _session(settings) as session:
-            mark = _mark(settings)
-            _groups(session, read_roles())
-            _refuse_strangers(session, mark, [SCHEMA])
+            roles = read_roles()
+            missing = _missing_groups(session, _group_names(session, roles).values())
+            if missing and not _may_make_groups(session):
+                raise _cannot_make(session, missing)
+            _refuse_strangers(session, _mark(settings), [SCHEMA, *(role.name for role in roles)])
         shown, current = sent_release(settings), current_release(settings)
     except ReleaseError as error:
         yield False, str(error), "Mend that, then `warehouse send`."
@@ -326,19 +332,42 @@ def _group_name(session: psycopg.Connection, role: str) -> str:
 
 
 def _groups(session: psycopg.Connection, roles: Sequence[Role]) -> dict[str, str]:
-    """Name of the group of every role; those that are missing are made."""
-    groups = {role.name: _group_name(session, role.name) for role in roles}
-    for name in (*groups.values(), _group_name(session, "steward")):
-        if session.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
-            continue
-        try:
+    """Name of the group of every role and the steward; those that are missing are made."""
+    groups = _group_names(session, roles)
+    missing = _missing_groups(session, groups.values())
+    try:
+        for name in missing:
             _run(session, "create role {} nologin", name)
-        except errors.InsufficientPrivilege as error:
-            raise PostgresError(
-                f"There is no role {name} on the server, and {session.info.user} may make none. "
-                f'Let an administrator run: create role "{name}" nologin;'
-            ) from error
+    except errors.InsufficientPrivilege as error:
+        raise _cannot_make(session, missing) from error
     return groups
+
+
+def _group_names(session: psycopg.Connection, roles: Sequence[Role]) -> dict[str, str]:
+    """Group by role, that of the steward included."""
+    return {name: _group_name(session, name) for name in (*(r.name for r in roles), STEWARD)}
+
+
+def _missing_groups(session: psycopg.Connection, names: Iterable[str]) -> list[str]:
+    known = session.execute(
+        "select rolname from pg_roles where rolname = any(%s)", [list(names)]
+    ).fetchall()
+    return sorted({*names} - {name for (name,) in known})
+
+
+def _may_make_groups(session: psycopg.Connection) -> bool:
+    row = session.execute(
+        "select rolcreaterole or rolsuper from pg_roles where rolname = current_user"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _cannot_make(session: psycopg.Connection, missing: Sequence[str]) -> PostgresError:
+    statements = " ".join(f'create role "{name}" nologin;' for name in missing)
+    return PostgresError(
+        f"There is no role {', '.join(missing)} on the server, and {session.info.user} may make "
+        f"none. Let an administrator run: {statements}"
+    )
 
 
 def _note_target(settings: Settings) -> None:

@@ -470,6 +470,19 @@ def test_an_account_that_may_make_no_groups_is_told_which_are_missing(
     assert sent_release(house) == published.id
 
 
+def test_whoever_only_looks_makes_no_group(
+    server: Server, house: Settings, release: Publish
+) -> None:
+    published = release(PEOPLE)
+    ((is_well, what, _),) = examine(house)
+    assert (is_well, what) == (False, f"shows no release, not {published.id}")
+    with server.connect("postgres", "postgres") as session:
+        made = session.execute(
+            "select rolname from pg_roles where rolname like %s", [f"{database(house)}_%"]
+        ).fetchall()
+    assert made == [(f"{database(house)}_publisher",)]
+
+
 def test_a_condition_that_postgres_does_not_know_is_told_by_role_and_table(
     house: Settings, release: Publish
 ) -> None:
