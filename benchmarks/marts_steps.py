@@ -12,13 +12,13 @@ from benchmarks.bare import connect_bare, make_bare
 from benchmarks.marts_world import World, add_day, write_world
 from benchmarks.measuring import Meter, answer
 from benchmarks.people import open_working_database
+from orchestration.database import DatabaseFile
 from orchestration.identity.state import (
     load_rectifications,
     load_released_ids,
     load_steward_decisions,
 )
 from orchestration.landing.raw_tables import create_raw_tables
-from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
 from orchestration.transform.dbt import build, parse

@@ -324,12 +324,14 @@ def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: A
     """Line numbers and reasons; the text itself stays in raw.rejects, it may be personal data."""
     import duckdb  # noqa: PLC0415
 
+    from orchestration.database import working_file  # noqa: PLC0415
+
     nothing_yet = f"Nothing has been landed in {settings.home} yet."
     if not settings.working_database.exists():
         console.print(nothing_yet, markup=False)
         return 1
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             rows = connection.execute(
                 """
                 select rejects.source_file, rejects.line_number, rejects.reason

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.database import DatabaseFile, candidate_file, working_file
+from orchestration.keys import BadKeyError
 from orchestration.settings import Settings
 from orchestration.sql import quoted
 
@@ -85,6 +87,8 @@ def fault_sentence(settings: Settings, error: BaseException) -> str | None:
     while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
         chain.append(cause)
     for one in reversed(chain):
+        if isinstance(one, BadKeyError):
+            return str(one)
         text = _text(one)
         for texts, numbers, sentence in _SIGNS:
             if (
@@ -130,19 +134,20 @@ def put_away_damaged(settings: Settings) -> list[str]:
     of them. No connection of this process may be open.
     """
     sentences = []
-    working, candidate = settings.working_database, settings.candidate_database
-    if reason := _damage(working):
-        aside = working.with_name(f"{working.name}.damaged")
-        _move(working, aside)
+    if reason := _damage(working_file(settings)):
+        database = settings.working_database
+        aside = database.with_name(f"{database.name}.damaged")
+        _move(database, aside)
         sentences.append(
             f"The working database is damaged ({reason}). It was moved to {aside}, in place of an "
             "older one, for you to look at or delete; it holds personal data. It is made anew from "
             "the landing, and the customer ids come from the current release."
         )
-    if reason := _damage(candidate):
-        remove_database(candidate)
+    if reason := _damage(candidate_file(settings)):
+        remove_database(settings.candidate_database)
         sentences.append(
-            f"{candidate} was damaged ({reason}) and was deleted; the marts are built anew."
+            f"{settings.candidate_database} was damaged ({reason}) and was deleted; the marts are "
+            "built anew."
         )
     return sentences
 
@@ -194,12 +199,12 @@ def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
     unfinished.replace(path)
 
 
-def _damage(database: Path) -> str:
+def _damage(database: DatabaseFile) -> str:
     """Why a DuckDB file is damaged, found by reading all of it; else empty, also without a file."""
-    if not database.exists():
+    if not database.path.exists():
         return ""
     try:
-        with duckdb.connect(str(database), read_only=True) as connection:
+        with database.connect(read_only=True) as connection:
             tables = connection.execute(
                 "select schema_name, table_name from duckdb_tables()"
                 " where database_name = current_database()"

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.database import candidate_file, working_file
 from orchestration.definitions import JOB_NAME, build_definitions
 from orchestration.operations.ledger import RunRecord
 from orchestration.release import current_release, read_manifest
@@ -98,7 +99,7 @@ def _environment(copy: Settings) -> Iterator[None]:
 
 def _measures(copy: Settings) -> dict[str, tuple[int, int]]:
     """The measures of the layers whose gate was asked: older ones are those of the last run."""
-    with duckdb.connect(str(copy.working_database), read_only=True) as connection:
+    with working_file(copy).connect(read_only=True) as connection:
         try:
             found = connection.execute(
                 "select measure, counted, out_of from identity.int_identity_measured"
@@ -112,7 +113,7 @@ def _measures(copy: Settings) -> dict[str, tuple[int, int]]:
 def _rows(copy: Settings) -> dict[str, tuple[int, int]]:
     release = current_release(copy)
     before = read_manifest(release).tables if release else {}
-    with duckdb.connect(str(copy.candidate_database), read_only=True) as connection:
+    with candidate_file(copy).connect(read_only=True) as connection:
         names = connection.execute(
             "select table_name from duckdb_tables() where schema_name = 'marts' order by 1"
         ).fetchall()

@@ -17,6 +17,7 @@ import duckdb
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
+from orchestration.database import encrypt_home, working_file
 from orchestration.faults import told
 from orchestration.operations import retention
 from orchestration.operations.dagster_storage import prune_dagster, settle_dead_runs, started_by
@@ -131,8 +132,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             self._deadline.interruptible = True
-            self._bring_up_database()
             with told(self._settings, _stop):
+                self._bring_up_database()
                 yield stage
             self._deadline.interruptible = False
             if self._deadline.passed:
@@ -165,7 +166,9 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             return
         self._is_migrated = True
         try:
-            connection = duckdb.connect(str(self._settings.working_database))
+            for path in encrypt_home(self._settings):
+                log.info("%s is encrypted from here on", path.name)
+            connection = working_file(self._settings).connect()
         except duckdb.Error:
             return
         try:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestration.gates.history import history_file
 from orchestration.settings import Settings
 from orchestration.transform.dbt import target_folder
 
@@ -32,7 +31,7 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             for file in (
                 settings.working_database,
                 settings.candidate_database,
-                history_file(settings),
+                settings.quality_history,
             ):
                 for part in (file, file.with_name(f"{file.name}.wal")):
                     _copy_if_there(part, copy.home / part.name)

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.home / "work.duckdb"
 
     @property
+    def quality_history(self) -> Path:
+        """What the gates of every run found; no run reads it to go on."""
+        return self.home / "quality_history.duckdb"
+
+    @property
     def arrivals(self) -> Path:
         """When which file landed: the order in which a lost working database is made again."""
         return self.home / "arrivals.csv"

@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestration.gates.history import history_file
+from orchestration.database import working_file
 from orchestration.journal import Journal, flush_folder, shown, time_problem, written_time
 from orchestration.keys import BadKeyError, key_path, read_key, variable
 from orchestration.operations.migrations import schema_version
@@ -167,7 +167,7 @@ def _about(settings: Settings, by: str, why: str) -> About:
         )
     manifest = Manifest.model_validate_json(release.manifest.read_bytes())
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             version = schema_version(connection)
     except duckdb.Error as error:
         raise BackupError(
@@ -198,7 +198,7 @@ def _files(settings: Settings) -> dict[str, Path]:
     for pattern in _SMALL:
         for path in sorted(settings.home.glob(pattern)):
             files.setdefault(path, path)
-    for database in (settings.working_database, history_file(settings)):
+    for database in (settings.working_database, settings.quality_history):
         files[database] = database
         log_of = database.with_name(f"{database.name}.wal")
         files[log_of] = log_of

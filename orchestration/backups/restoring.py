@@ -22,6 +22,7 @@ from orchestration.backups.archive import (
     note_backup,
     read_backup,
 )
+from orchestration.database import working_file
 from orchestration.faults import write_whole
 from orchestration.journal import flush_folder
 from orchestration.operations.migrations import MIGRATIONS
@@ -100,7 +101,7 @@ def _prove(staged: Settings, about: About) -> None:
     if release := current_release(staged):
         verify_release(release)
     try:
-        with duckdb.connect(str(staged.working_database)) as connection:
+        with working_file(staged).connect() as connection:
             connection.execute("checkpoint")
     except duckdb.Error as error:
         raise BackupError(f"The working database in the backup cannot be opened: {error}") from None
@@ -164,7 +165,7 @@ def _forget_again(staged: Settings, about: About, *, by: str, why: str) -> list[
         {path.parent.name for path in staged.erasures.glob("*/tombstones.json")} - {*about.erasures}
     )
     if newer and tombstones:
-        with duckdb.connect(str(staged.working_database)) as connection:
+        with working_file(staged).connect() as connection:
             release = current_release(staged)
             registry = Registry(connection, release.marts if release else None)
             people = registry.forgotten(tombstones)

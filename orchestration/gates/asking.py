@@ -32,7 +32,8 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 from great_expectations.validator.v1_validator import Validator
 
-from orchestration.gates.databases import Attached, GateError
+from orchestration.database import working_file
+from orchestration.gates.databases import Attached, GateError, opened, search_path
 from orchestration.gates.duckdb_datasource import DuckDBDatasource
 from orchestration.gates.results import CheckResult
 from orchestration.gates.suites import QUERY, Suite, SuiteError
@@ -96,7 +97,15 @@ def build(suite: Suite) -> gx.ExpectationSuite:
 
 @contextmanager
 def opened_datasource(settings: Settings, attached: Attached) -> Iterator[DuckDBDatasource]:
-    """Open the databases read-only for the block, in a context that leaves no files."""
+    """Open the databases read-only for the block, in a context that leaves no files.
+
+    Raises GateError when they cannot be opened.
+    """
+    database = working_file(settings)
+    options: dict[str, str | int] = {
+        "threads": settings.threads,
+        "memory_limit": settings.memory_limit,
+    }
     configuration = DataContextConfig(
         # With its defaults an ephemeral context leaves a folder in /tmp behind, each time.
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
@@ -107,19 +116,20 @@ def opened_datasource(settings: Settings, attached: Attached) -> Iterator[DuckDB
     # GX writes the whole context out as YAML after each new table, here to nowhere: a sixth of a
     # gate's time.
     context._save_project_config = lambda: None
-    try:
-        datasource: DuckDBDatasource = context.data_sources.add_or_update_duckdb(
-            name="warehouse",
-            connection_string=f"duckdb:///{settings.working_database}",
-            attached=dict(attached),
-            options={"threads": str(settings.threads), "memory_limit": settings.memory_limit},
-        )
-    except Exception as error:
-        raise GateError(f"{settings.working_database}: cannot be opened: {error}") from error
-    try:
-        yield datasource
-    finally:
-        datasource.close()
+    with opened(database, read_only=True, attached=attached, config=options):
+        try:
+            datasource: DuckDBDatasource = context.data_sources.add_or_update_duckdb(
+                name="warehouse",
+                connection_string=f"duckdb:///{database.instance}",
+                searched=search_path(database, attached),
+                options=options,
+            )
+        except Exception as error:
+            raise GateError(f"{database.path}: cannot be opened: {error}") from error
+        try:
+            yield datasource
+        finally:
+            datasource.close()
 
 
 def ask(

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestration.database import working_file
 from orchestration.faults import write_whole
 from orchestration.gates.databases import opened
 from orchestration.gates.lean_import import lean_import
@@ -53,7 +54,7 @@ def build_data_docs(settings: Settings) -> Path:
 
     Call it once, after the last gate of a run; it needs no data, so a failed gate is shown too.
     """
-    with opened(settings.working_database, read_only=True) as connection:
+    with opened(working_file(settings), read_only=True) as connection:
         records = gate_records(connection)
     with lean_import():
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process

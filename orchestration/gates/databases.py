@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 
+from orchestration.database import DatabaseFile, candidate_file
 from orchestration.settings import Settings
 from orchestration.sql import literal
 
 # catalog name to (file, schema) of the files that are attached beside the working database
-Attached = Mapping[str, tuple[str, str]]
+Attached = Mapping[str, tuple[DatabaseFile, str]]
 
 # The catalog of the marts' file, named as in dbt; nobody needs to write it in a suite.
 CANDIDATE = "release_candidate"
@@ -22,23 +22,28 @@ class GateError(RuntimeError):
 
 @contextmanager
 def opened(
-    database: Path, read_only: bool = False, attached: Attached | None = None
+    database: DatabaseFile,
+    read_only: bool = False,
+    attached: Attached | None = None,
+    config: Mapping[str, str | int] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the database for the block.
+    """Open the database for the block, with other files attached read-only beside it.
 
-    Raises GateError when it is missing or somebody else holds it.
+    config: DuckDB settings. Raises GateError when it is missing or somebody else holds it.
     """
-    if not database.exists():
-        raise GateError(f"{database}: there is no such database. Build the layer first.")
+    if not database.path.exists():
+        raise GateError(f"{database.path}: there is no such database. Build the layer first.")
     try:
-        connection = duckdb.connect(str(database), read_only=read_only)
+        connection = database.connect(read_only=read_only, config=config)
     except duckdb.Error as error:
         raise GateError(
-            f"{database}: cannot be opened ({error}). Close what holds it, then run again."
+            f"{database.path}: cannot be opened ({error}). Close what holds it, then run again."
         ) from error
     try:
-        for statement in attach_statements(database, attached or {}):
-            connection.execute(statement)
+        for catalog, (file, _) in (attached or {}).items():
+            file.attach(connection, catalog)
+        if attached:
+            connection.execute(search_path(database, attached))
         yield connection
     finally:
         connection.close()
@@ -52,22 +57,11 @@ def attached_for(layer: str, settings: Settings) -> Attached:
         raise GateError(
             f"{settings.candidate_database}: there is no such database. Build the marts first."
         )
-    return {CANDIDATE: (str(settings.candidate_database), "marts")}
+    return {CANDIDATE: (candidate_file(settings), "marts")}
 
 
-def attach_statements(database: Path, attached: Attached) -> list[str]:
-    """SQL that attaches files read-only beside `database`.
-
-    Afterwards `schema.table` finds a table in whichever file holds the schema.
-    """
-    if not attached:
-        return []
-    found_in = [f"{database.stem}.main"]
+def search_path(database: DatabaseFile, attached: Attached) -> str:
+    """SQL after which `schema.table` finds a table in whichever file holds the schema."""
+    found_in = [f"{database.path.stem}.main"]
     found_in += [f"{catalog}.{schema}" for catalog, (_, schema) in attached.items()]
-    return [
-        *(
-            f"attach {literal(file)} as {catalog} (read_only)"
-            for catalog, (file, _) in attached.items()
-        ),
-        f"set search_path = {literal(','.join(found_in))}",
-    ]
+    return f"set search_path = {literal(','.join(found_in))}"

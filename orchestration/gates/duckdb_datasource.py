@@ -9,12 +9,12 @@ The SQLAlchemy dialect is duckdb-sqlalchemy's.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar, Literal, cast
 
+import duckdb
 import sqlalchemy
-from duckdb_sqlalchemy import datatypes
+from duckdb_sqlalchemy import ConnectionWrapper, datatypes
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine.sqlalchemy_execution_engine import (
     SqlAlchemyExecutionEngine,
@@ -23,8 +23,6 @@ from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.query_metric_provider import QueryMetricProvider
 from sqlalchemy import types as sqltypes
-
-from orchestration.gates.databases import attach_statements
 
 SHOWN_REASONS = 5
 
@@ -75,18 +73,19 @@ class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
 
 
 class DuckDBDatasource(SQLDatasource):
-    """One DuckDB file, opened read-only, with other files attached read-only beside it.
+    """The DuckDB database that this process has open, be it encrypted: another connection to it.
 
-    attached: catalog name to (file, schema). `schema.table` finds the table in the attached file
-    without naming the catalog, so suites and SQL read the same whichever file holds a table.
-    options: DuckDB settings such as `threads` and `memory_limit`.
+    connection_string: names what `duckdb.connect` opened, as `DatabaseFile.instance` tells it.
+    searched: SQL that sets the search path. With it `schema.table` finds a table without naming
+    the catalog, so suites and SQL read the same whichever file holds a table. options: what it was
+    opened with.
     """
 
     type: Literal["duckdb"] = "duckdb"  # type: ignore[assignment]
-    attached: dict[str, tuple[str, str]] = {}  # noqa: RUF012 - a pydantic field, copied per object
-    options: dict[str, str] = {}  # noqa: RUF012
+    searched: str = ""
+    options: dict[str, str | int] = {}  # noqa: RUF012 - a pydantic field, copied per object
 
-    _EXTRA_EXCLUDED_EXEC_ENG_ARGS: ClassVar[set[str]] = {"attached", "options"}
+    _EXTRA_EXCLUDED_EXEC_ENG_ARGS: ClassVar[set[str]] = {"searched", "options"}
 
     @property
     def execution_engine_type(self) -> _EngineType:
@@ -94,23 +93,29 @@ class DuckDBDatasource(SQLDatasource):
         return DuckDBExecutionEngine
 
     def _create_engine(self) -> sqlalchemy.Engine:
+        instance = sqlalchemy.make_url(str(self.connection_string)).database or ""
+        is_in_memory = instance.startswith(":memory:")
+
+        def connect() -> ConnectionWrapper:
+            # The dialect's own adds its name to the settings, and DuckDB wants those to be equal.
+            connection = duckdb.connect(
+                instance,
+                read_only=not is_in_memory,
+                config={} if is_in_memory else dict(self.options),
+            )
+            if self.searched:
+                connection.execute(self.searched)
+            return ConnectionWrapper(connection)
+
         # A static pool: one DuckDB connection for both of GX's engines, and one close for both.
-        engine = sqlalchemy.create_engine(
-            str(self.connection_string),
-            connect_args={"read_only": True, "config": dict(self.options)},
+        return sqlalchemy.create_engine(
+            "duckdb://",
+            creator=connect,
             poolclass=sqlalchemy.StaticPool,
             pool_reset_on_return=None,
             # Readers need no transaction; two users of one connection could not both begin one.
             isolation_level="AUTOCOMMIT",
         )
-        statements = attach_statements(Path(engine.url.database or ""), self.attached)
-
-        @sqlalchemy.event.listens_for(engine, "connect")
-        def attach(connection: Any, _record: object) -> None:
-            for statement in statements:
-                connection.execute(statement)
-
-        return engine
 
     def get_execution_engine(self) -> SqlAlchemyExecutionEngine:
         """Return the engine; GX would build a second SQLAlchemy engine for it."""

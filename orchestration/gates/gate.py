@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.gates import history
 from orchestration.gates.data_docs import keep_documents
 from orchestration.gates.databases import attached_for, opened
@@ -54,14 +55,14 @@ def run_gate(
     started = time.monotonic()
     overrides = overrides_in_force(settings.overrides, settings.as_of)
     corrections = read_corrections(settings.corrections)
-    with opened(settings.working_database) as connection:
+    with opened(working_file(settings)) as connection:
         void_gates(connection, layer)
         if layer == "landing":
             judge_deliveries(connection, settings)
     with lean_import():
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process
     attached = attached_for(layer, settings)
-    with opened(settings.working_database, read_only=True, attached=attached) as connection:
+    with opened(working_file(settings), read_only=True, attached=attached) as connection:
         loaded = load_layer(
             suites,
             layer,
@@ -83,7 +84,7 @@ def run_gate(
     trends = history.trends(settings, run_id, [check.check.id for check in failed])
     told: dict[str, CheckResult] = {}
     if failed:
-        with opened(settings.working_database, read_only=True, attached=attached) as connection:
+        with opened(working_file(settings), read_only=True, attached=attached) as connection:
             for check in failed:
                 shown = _with_failed_rows(connection, check, queries)
                 told[check.check.id] = replace(
@@ -106,7 +107,7 @@ def run_gate(
         *history_rows(result, run_id, settings.as_of),
         result.checked_at.replace(tzinfo=None),
     )
-    with opened(settings.working_database) as connection:
+    with opened(working_file(settings)) as connection:
         record(connection, result)
         if layer == "landing" and result.passed:
             accept_deliveries(connection)

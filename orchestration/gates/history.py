@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 
+from orchestration.database import history_file
 from orchestration.settings import Settings
 from orchestration.sql import literal, rows, transaction
 
@@ -67,11 +67,6 @@ class Trend:
     count_before: int | None
 
 
-def history_file(settings: Settings) -> Path:
-    """Return the file of the history."""
-    return settings.home / "quality_history.duckdb"
-
-
 def keep(
     settings: Settings,
     results: Sequence[Mapping[str, object]],
@@ -83,7 +78,7 @@ def keep(
     A gate that is asked again in the same run takes the place of its first answer. results,
     failed_rows: with the columns of the two tables. checked_at: UTC, without zone.
     """
-    with duckdb.connect(str(history_file(settings))) as connection:
+    with history_file(settings).connect() as connection:
         _create(connection)
         with transaction(connection):
             for table, columns, found, days in (
@@ -105,10 +100,10 @@ def keep(
 
 def trends(settings: Settings, run_id: str, check_ids: Sequence[str]) -> dict[str, Trend]:
     """Return what came before this run for each of the checks that failed before it."""
-    if not check_ids or not history_file(settings).exists():
+    if not check_ids or not settings.quality_history.exists():
         return {}
     wanted = ", ".join(literal(check_id) for check_id in check_ids)
-    with duckdb.connect(str(history_file(settings)), read_only=True) as connection:
+    with history_file(settings).connect(read_only=True) as connection:
         found = rows(
             connection,
             f"""
@@ -219,13 +214,13 @@ def failures(settings: Settings) -> list[dict[str, object]]:
 
 
 def _ask(settings: Settings, query: str) -> list[dict[str, object]]:
-    path = history_file(settings)
+    path = settings.quality_history
     if not path.exists():
         raise HistoryError(
             f"{path} is not there: no gate has been asked yet. `make run` asks them."
         )
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
+        with history_file(settings).connect(read_only=True) as connection:
             return rows(connection, query)
     except duckdb.IOException as error:
         raise HistoryError(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.gates.databases import opened
 from orchestration.gates.overrides import Override
 from orchestration.gates.results import CheckResult, GateResult
@@ -41,7 +42,7 @@ def set_failing_rows_aside(
     if result.layer not in ("landing", "staging"):
         return ()
     corrections = read_corrections(settings.corrections)
-    with opened(settings.working_database) as connection:
+    with opened(working_file(settings)) as connection:
         failing: dict[Feed, dict[int, str]] = {}
         for check in result.critical_failures:
             feed = _feed_of(check)

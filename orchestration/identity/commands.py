@@ -87,13 +87,14 @@ def _are_known(settings: Settings, records: tuple[str, ...]) -> bool:
     """Complain of records that no run has seen; what cannot be looked up counts as known."""
     import duckdb  # noqa: PLC0415 - 0.1 s that the other verbs need not pay
 
+    from orchestration.database import working_file  # noqa: PLC0415
     from orchestration.sql import literal  # noqa: PLC0415
 
     if not settings.working_database.exists():
         return True
     known = True
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             for record in records:
                 found = connection.execute(
                     "select source_record_id from identity.int_records_normalised"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.settings import Settings
 from orchestration.sql import literal, rows
 
@@ -237,8 +238,7 @@ def reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
             "`make run` builds it."
         )
     try:
-        with duckdb.connect(
-            str(database),
+        with working_file(settings).connect(
             read_only=True,
             config={"memory_limit": settings.memory_limit, "threads": settings.threads},
         ) as connection:

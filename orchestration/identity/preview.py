@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.identity.decisions import DecisionError
 from orchestration.identity.explain import COMPARED, Outcome
 from orchestration.identity.parameters import (
@@ -157,10 +158,8 @@ def preview(settings: Settings, *, parameters: Path | None = None, limit: int = 
 
 @contextmanager
 def _connected(copy: Settings, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    config: dict[str, Any] = {"memory_limit": copy.memory_limit, "threads": copy.threads}
-    with duckdb.connect(
-        str(copy.working_database), read_only=read_only, config=config
-    ) as connection:
+    config: dict[str, str | int] = {"memory_limit": copy.memory_limit, "threads": copy.threads}
+    with working_file(copy).connect(read_only=read_only, config=config) as connection:
         yield connection
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.database import DatabaseFile
 from orchestration.identity.decisions import (
     Decision,
     DecisionError,
@@ -27,7 +28,6 @@ from orchestration.identity.rectifications import (
     read_rectifications,
     rectifications_in_force,
 )
-from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, transaction
 from orchestration.transform import builds
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration.database import working_file
 from orchestration.identity.estimation import (
     CONTACTS,
     FEWEST_FREE,
@@ -146,7 +147,7 @@ def train(
     if not settings.working_database.exists():
         raise TrainingError(f"{settings.home} has no working database; run `make run` first")
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             connection.execute(
                 f"set memory_limit = {literal(settings.memory_limit)};"
                 f" set threads = {settings.threads}"

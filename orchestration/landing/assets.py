@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import duckdb
 
+from orchestration.database import candidate_file, working_file
 from orchestration.faults import fault_sentence, put_away_damaged
 from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.gates.layers import noted_layers
@@ -192,7 +193,7 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
         shutil.rmtree(spilled)  # what queries of a killed run had no memory for
     try:
         if settings.candidate_database.exists():
-            duckdb.connect(str(settings.candidate_database), read_only=True).close()
+            candidate_file(settings).connect(read_only=True).close()
         return _connect(settings)
     except duckdb.Error as error:
         sentences = put_away_damaged(settings)
@@ -251,8 +252,7 @@ def _row_count(connection: duckdb.DuckDBPyConnection, feed: Feed) -> int:
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        str(settings.working_database),
+    return working_file(settings).connect(
         config={
             "memory_limit": settings.memory_limit,
             "threads": settings.threads,

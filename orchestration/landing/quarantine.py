@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.journal import Journal, shown, time_problem, written_time
 from orchestration.landing.column_types import expectation, fits_sql
 from orchestration.landing.feeds import FEEDS, Feed
@@ -119,7 +120,7 @@ def correct(settings: Settings, correction: Correction) -> None:
 def entries(settings: Settings) -> list[dict[str, object]]:
     """Return what is or was in the quarantine, newest first. Raises QuarantineError."""
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             return rows(
                 connection,
                 "select * exclude (_row_hash), _row_hash::varchar as _row_hash from raw.quarantine"

@@ -23,6 +23,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.journal import Journal, shown, time_problem, written_time
 from orchestration.landing.arrivals import ArrivalsError, read_arrivals
 from orchestration.landing.feeds import FEEDS, Feed
@@ -419,7 +420,7 @@ def _landed_versions(settings: Settings) -> list[tuple[str, str, str]]:
             raise WithdrawalError(f"Nobody knows what has landed: {error}.") from error
         return [(one.feed, one.file_path, one.content_hash) for one in arrivals]
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             return connection.execute(
                 "select feed, file_path, content_hash from raw.files where content_hash <> ''"
                 " order by loaded_at, file_path, content_hash"

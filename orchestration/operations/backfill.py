@@ -8,8 +8,7 @@ landing as it is: the as-of day moves, the evidence does not. The marts that rem
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-import duckdb
-
+from orchestration.database import working_file
 from orchestration.operations.ledger import Outcome, read_ledger
 from orchestration.operations.status import read_status
 from orchestration.provenance import provenance
@@ -67,7 +66,7 @@ def _days_done(settings: Settings, days: set[date]) -> set[date]:
         and record.began_at
         and record.began_at > decided
     }
-    with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+    with working_file(settings).connect(read_only=True) as connection:
         return {
             day
             for day in days

@@ -27,6 +27,7 @@ from orchestration.backups.archive import (
     known_backups,
     read_about,
 )
+from orchestration.database import WORKING_KEY, is_encrypted, working_file
 from orchestration.identity.decisions import (
     DecisionError,
     check_consistent,
@@ -35,7 +36,7 @@ from orchestration.identity.decisions import (
 )
 from orchestration.identity.parameters import REFERENCE, ParameterError, read_parameters
 from orchestration.identity.rectifications import RectificationError, read_rectifications
-from orchestration.keys import variable
+from orchestration.keys import BadKeyError, variable
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandingError, list_landing
 from orchestration.landing.withdrawals import (
@@ -461,13 +462,25 @@ def _keys(settings: Settings) -> _Found:
     try:
         roles = [STEWARD, *(role.name for role in read_roles())]
         sealed = [role for role in roles if role_key(settings, role)]
+        working_key = role_key(settings, WORKING_KEY)
     except ReleaseError as error:
         yield Level.ERROR, str(error), "Until then nothing can be released."
         return
-    if not sealed:
-        yield Level.OK, "none of a role, so releases are not encrypted", ""
+    if not sealed and not working_key:
+        yield Level.OK, "none, so releases and the working database are not encrypted", ""
         return
-    yield Level.OK, f"releases are encrypted for {', '.join(sealed)}", ""
+    yield Level.OK, f"releases are encrypted for {', '.join(sealed) or 'nobody'}", ""
+    path = settings.working_database
+    if working_key is None:
+        yield (
+            Level.WARNING,
+            f"{path.name}, of which releases are made, is not encrypted",
+            f"`warehouse make-key {WORKING_KEY}`; the next run encrypts it.",
+        )
+    elif path.exists() and not is_encrypted(path):
+        yield Level.WARNING, f"{path.name} is not encrypted yet", "The next run encrypts it."
+    else:
+        yield Level.OK, f"{path.name} is encrypted", ""
     if settings.keys.is_relative_to(settings.home):
         yield (
             Level.WARNING,
@@ -511,9 +524,12 @@ def _database(settings: Settings) -> _Found:
         return
     newest = MIGRATIONS[-1].version
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             version = schema_version(connection)
             tables = connection.execute("select count(*) from duckdb_tables()").fetchone()
+    except BadKeyError as error:
+        yield Level.ERROR, str(error), "Nothing can be read or run without it."
+        return
     except duckdb.Error as error:
         yield (
             Level.ERROR,

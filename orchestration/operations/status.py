@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 
 from orchestration.backups.archive import BackupError, known_backups
+from orchestration.database import working_file
+from orchestration.keys import BadKeyError
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.listing import LandedFile, LandingError, list_landing
 from orchestration.operations.ledger import (
@@ -207,7 +209,7 @@ def _waiting(settings: Settings, status: Status) -> Waiting:
         return Waiting(tuple(late))
     try:
         read = _files_read(settings)
-    except duckdb.Error as error:
+    except (duckdb.Error, BadKeyError) as error:
         status.attention.append(
             f"The working database {settings.working_database} cannot be read: {error}"
         )
@@ -222,7 +224,7 @@ def _files_read(settings: Settings) -> dict[str, tuple[int, int]]:
     """Size and time of each file of the last listing, by name; refused files count as read."""
     if not settings.working_database.exists():
         return {}
-    with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+    with working_file(settings).connect(read_only=True) as connection:
         try:
             found = connection.execute(
                 "select file_path, size_bytes, modified_ns from raw.files where is_present"

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestration.console import console
+from orchestration.database import working_file
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def registry_of(settings: Settings) -> "Iterator[tuple[duckdb.DuckDBPyConnection
     try:
         with (
             only_one_run(settings),
-            duckdb.connect(str(settings.working_database), read_only=True) as connection,
+            working_file(settings).connect(read_only=True) as connection,
         ):
             release = current_release(settings)
             yield connection, Registry(connection, release.marts if release else None)

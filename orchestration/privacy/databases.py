@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import duckdb
 
@@ -171,31 +170,6 @@ class Forgotten:
             "insert into temp.forgotten_keys select unnest($keys::ubigint[])",
             {"keys": list(self.people.keys)},
         )
-
-
-def rewrite_file(path: Path) -> None:
-    """Write a DuckDB file anew and put it in the place of the old one: without freed blocks.
-
-    Nobody may have it open. A process that is killed leaves the old one or the new one.
-    """
-    fresh = path.with_name(f"{path.name}.tmp")
-    fresh.unlink(missing_ok=True)
-    with duckdb.connect(str(path)) as connection:
-        # what is in the log beside it, too
-        connection.execute("checkpoint")
-    with duckdb.connect() as connection:
-        # By the file's own name, for views name the database that they read.
-        name = quoted(path.stem)
-        connection.execute(f"attach {literal(path)} as before (read_only)")
-        ((version,),) = connection.execute(
-            "select tags['storage_version'] from duckdb_databases() where database_name = 'before'"
-        ).fetchall()
-        storage = "v1.0.0" if str(version).startswith("v1.0.0") else "latest"
-        connection.execute(f"attach {literal(fresh)} as {name} (storage_version '{storage}')")
-        connection.execute(f"copy from database before to {name}")
-        connection.execute(f"checkpoint {name}")
-    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-    fresh.replace(path)
 
 
 def _selection(table: str, hits: Mapping[str, set[str]], naming: Iterable[str]) -> str:

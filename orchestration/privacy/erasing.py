@@ -30,8 +30,8 @@ from pathlib import Path
 import duckdb
 
 from orchestration.backups.archive import BackupError, known_backups, renew_backups
+from orchestration.database import DatabaseFile, candidate_file, history_file, working_file
 from orchestration.faults import remove_database, write_whole
-from orchestration.gates.history import history_file
 from orchestration.gates.layers import noted_layers
 from orchestration.identity import state
 from orchestration.identity.rectifications import RectificationError, drop_records
@@ -51,7 +51,7 @@ from orchestration.privacy.certificates import (
     save_plan,
     timed,
 )
-from orchestration.privacy.databases import Forgotten, rewrite_file
+from orchestration.privacy.databases import Forgotten
 from orchestration.privacy.raw_rows import erase_raw
 from orchestration.privacy.scanning import Findings, Scanner, sqlite_tables
 from orchestration.privacy.tombstones import (
@@ -65,11 +65,10 @@ from orchestration.privacy.tombstones import (
 )
 from orchestration.provenance import provenance
 from orchestration.release import rewrite_releases
-from orchestration.release.content import DatabaseFile
 from orchestration.release.releases import key_of, released_as
 from orchestration.release.roles import read_roles
 from orchestration.settings import Settings
-from orchestration.sql import literal, quoted, transaction
+from orchestration.sql import quoted, transaction
 from orchestration.transform import builds
 
 log = logging.getLogger("warehouse")
@@ -152,30 +151,31 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
     """
     done = []
     for plan in pending(settings):
-        database = settings.working_database
-        with duckdb.connect(str(database)) as connection:
+        database = working_file(settings)
+        with database.connect() as connection:
             tombstones = begin_erasures(connection, settings)
         # read again: it knows by now what was done
         plan = next(one for one in pending(settings) if one.erasure_id == plan.erasure_id)  # noqa: PLW2901
         forgotten = _forgotten(settings, plan, tombstones)
         log.info("erasure %s: what is left ...", plan.erasure_id)
-        with duckdb.connect(str(database)) as connection:
+        with database.connect() as connection:
             if not _is_built(connection, settings):
                 # Without their rows it cannot tell any more who was compared with them.
                 builds.void_build(connection, "identity")
             with timed(plan, "rows of models"):
                 rows_of_models = forgotten.purge(connection, _schemas(connection))
+            _rewrite_encrypted_candidate(connection, settings)
         with timed(plan, "working database written anew"):
-            rewrite_file(database)
+            database.rewrite()
         if settings.postgres_targets.exists():
             with timed(plan, "Postgres"):
                 _bring_postgres_up_to_date(settings)
         with timed(plan, "other files"):
-            history = history_file(settings)
-            if history.exists():
-                with duckdb.connect(str(history)) as connection:
+            found = history_file(settings)
+            if found.path.exists():
+                with found.connect() as connection:
                     forgotten.purge(connection, _schemas(connection))
-                rewrite_file(history)
+                found.rewrite()
             removed = [path for path in set_aside(settings) if _remove(path)]
             removed += remove_reports(settings, forgotten.scanner)
             masked = _mask_files(settings, forgotten.scanner)
@@ -184,7 +184,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             findings = _search(settings, forgotten.scanner)
         if findings.places:
             # The next run has to make everything anew; the next attempt begins from the beginning.
-            with duckdb.connect(str(database)) as connection:
+            with database.connect() as connection:
                 _drop_derived(connection)
             remove_database(settings.candidate_database)
             plan.is_begun = False
@@ -308,22 +308,32 @@ def _rewrite_candidate(
 
     released_as: the release that was a copy of them, and has been written anew: it is one still.
     """
-    candidate = settings.candidate_database
-    if not candidate.exists():
+    old = candidate_file(settings)
+    if not old.path.exists():
         return
-    before = builds.version_of(candidate)
-    fresh = candidate.with_name(f"{candidate.name}.tmp")
-    fresh.unlink(missing_ok=True)
+    before = builds.version_of(old.path)
+    fresh = DatabaseFile(old.path.with_name(f"{old.path.name}.tmp"), old.key)
+    fresh.path.unlink(missing_ok=True)
     if released_as:
-        shutil.copyfile(settings.releases / released_as / "warehouse.duckdb", fresh)
+        shutil.copyfile(settings.releases / released_as / "warehouse.duckdb", fresh.path)
     else:
+        with old.connect() as closing_log:
+            closing_log.execute("checkpoint")
         with duckdb.connect() as editing:
-            editing.execute(f"attach {literal(candidate)} as before")
-            editing.execute("checkpoint before")
-            DatabaseFile(fresh).create(editing, "release")
+            old.attach(editing, "before")
+            fresh.attach_for_writing(editing, "release")
             forgotten.edit_marts(editing)
-    fresh.replace(candidate)
-    builds.take_over(connection, "marts", before, builds.version_of(candidate))
+    fresh.path.replace(old.path)
+    builds.take_over(connection, "marts", before, builds.version_of(old.path))
+
+
+def _rewrite_encrypted_candidate(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Leave no freed blocks in encrypted marts: nobody could search them."""
+    marts = candidate_file(settings)
+    if marts.key is not None and marts.path.exists():
+        before = builds.version_of(marts.path)
+        marts.rewrite()
+        builds.take_over(connection, "marts", before, builds.version_of(marts.path))
 
 
 def _drop_decisions(

@@ -13,6 +13,7 @@ from hashlib import md5, sha1, sha256
 
 import duckdb
 
+from orchestration.database import DatabaseFile
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.privacy.identifiers import (
     EMAIL,
@@ -27,7 +28,6 @@ from orchestration.privacy.identifiers import (
     record_sql,
 )
 from orchestration.privacy.tombstones import PrivacyError, Tombstones, meets_sql
-from orchestration.release.content import DatabaseFile
 from orchestration.sql import literal, quoted
 
 CUSTOMER_ID = re.compile(r"cus_[0-9a-f]{20}")

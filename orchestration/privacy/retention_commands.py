@@ -49,6 +49,7 @@ def add_verbs(verbs: "Verbs") -> None:
 def _retention(settings: Settings, options: argparse.Namespace) -> int:
     import duckdb  # noqa: PLC0415
 
+    from orchestration.database import working_file  # noqa: PLC0415
     from orchestration.landing.feeds import FEEDS  # noqa: PLC0415
     from orchestration.privacy.expiry import find_due  # noqa: PLC0415 - Dagster
     from orchestration.privacy.retention_policy import (  # noqa: PLC0415
@@ -64,7 +65,7 @@ def _retention(settings: Settings, options: argparse.Namespace) -> int:
             _check_named(options)
         if not settings.working_database.exists():
             raise PrivacyError(f"Nothing has been landed in {settings.home} yet.")
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             due = find_due(connection, settings, policy)
         if options.confirm is not None:
             return _confirm(settings, options, policy, due)

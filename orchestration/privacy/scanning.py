@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.release.content import DatabaseFile
+from orchestration.database import DatabaseFile, is_encrypted
 from orchestration.sql import literal, quoted
 
 _CHUNK = 16 << 20
@@ -168,7 +168,10 @@ class Scanner:
             self._duckdb(path, content, explained)
         else:
             self._sqlite(path, content, explained)
-        if is_sqlite or _has_deleted(DatabaseFile(path, self._key_of(path))):
+        if is_duckdb and is_encrypted(path):
+            if _has_deleted(DatabaseFile(path, self._key_of(path))):
+                content.places.append(": freed blocks, which are encrypted and cannot be searched")
+        elif is_sqlite or _has_deleted(DatabaseFile(path)):
             left = {
                 needle
                 for needle, _ in self._in_file(path)

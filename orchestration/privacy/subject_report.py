@@ -28,6 +28,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.database import DatabaseFile
 from orchestration.governance.models import Model, read_models
 from orchestration.governance.page import STORAGE
 from orchestration.governance.register import BASES, Register, read_register
@@ -64,7 +65,6 @@ from orchestration.privacy.tombstones import (
     names_forgotten,
 )
 from orchestration.release import ReleaseError, current_release, list_releases
-from orchestration.release.content import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted, rows
 from orchestration.transform.dbt import TransformError, parse

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import duckdb
 
+from orchestration.database import working_file
 from orchestration.gates import gate_records, why_not_released
 from orchestration.operations.ledger import Outcome
 from orchestration.operations.run_log import without_personal_data
@@ -41,7 +42,7 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     def release(warehouse: Warehouse) -> dg.MaterializeResult[None]:
         settings = warehouse.settings
         with warehouse.stage("release") as stage:
-            with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+            with working_file(settings).connect(read_only=True) as connection:
                 gates = gate_records(connection)
                 explained = provenance(settings, connection)
                 measures = _measures(connection)

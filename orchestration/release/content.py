@@ -19,16 +19,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from orchestration.sql import literal, quoted
+from orchestration.database import DatabaseFile
+from orchestration.keys import BadKeyError
+from orchestration.sql import quoted
 
 SCHEMA = "marts"
-STORAGE_VERSION = "v1.0.0"
 
 # Types that a Parquet file and a DuckDB 1.0 reader both carry without loss. Their text is never
 # empty and never holds a `|`.
@@ -46,72 +45,15 @@ class ReleaseError(Exception):
 _LOWER_HALF = f"{2**64 - 1}::uhugeint"
 
 
-@dataclass(frozen=True)
-class DatabaseFile:
-    """A DuckDB file, and the key of 32 bytes that it is encrypted by, if it is.
-
-    A file that was written before there was a key is opened without it.
-    """
-
-    path: Path
-    key: bytes | None = field(default=None, repr=False)
+class ReleaseFile(DatabaseFile):
+    """A file of a release; what is wrong with its key is wrong with the release."""
 
     def attach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
         """Attach the file for reading. Raises ReleaseError when its key is missing or wrong."""
-        is_sealed = is_encrypted(self.path)
-        if is_sealed and self.key is None:
-            raise ReleaseError(
-                f"{self.path} is encrypted, and its key is not here. Bring the file of the key "
-                "back to the folder that WAREHOUSE_KEYS names, or give it in WAREHOUSE_KEY_<NAME>."
-            )
-        options = "read_only"
-        if is_sealed and self.key:
-            options += f", encryption_key {literal(self.key.hex())}"
         try:
-            connection.execute(f"attach {literal(self.path)} as {quoted(alias)} ({options})")
-        except duckdb.InvalidInputException as error:
-            if "Wrong encryption key" not in str(error):
-                raise
-            # without the statement, for the key stands in it
-            raise ReleaseError(
-                f"{self.path} was encrypted by another key than the one that is given."
-            ) from None
-
-    def create(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
-        """Attach a file that is not there yet, for writing; encrypted with AES-256-GCM by a key.
-
-        Without a key it can be read by DuckDB 1.0 and later, with one by 1.5 and later.
-        """
-        if self.key is None:
-            options = f"storage_version '{STORAGE_VERSION}'"
-        else:
-            load_encryption(connection)
-            options = f"encryption_key {literal(self.key.hex())}, encryption_cipher 'GCM'"
-        connection.execute(f"attach {literal(self.path)} as {quoted(alias)} ({options})")
-
-
-def is_encrypted(path: Path) -> bool:
-    """Whether a DuckDB file says that it is encrypted: the first flag of its header."""
-    with path.open("rb") as file:
-        header = file.read(21)
-    return header[8:12] == b"DUCK" and len(header) == 21 and bool(header[20] & 1)
-
-
-def load_encryption(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load what encrypts: OpenSSL, in the extension httpfs.
-
-    DuckDB can decrypt without it. What it spills to disk is encrypted from here on, too.
-    """
-    import_installed(connection, "httpfs")
-    connection.execute("set temp_file_encryption = true")
-
-
-def import_installed(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load an extension of DuckDB from its Python package; nothing is fetched from elsewhere."""
-    from duckdb_extensions import import_extension  # noqa: PLC0415 - hardly ever needed
-
-    import_extension(extension, con=connection)
-    connection.execute(f"load {extension}")
+            super().attach(connection, alias)
+        except BadKeyError as error:
+            raise ReleaseError(str(error)) from None
 
 
 class Column(BaseModel):

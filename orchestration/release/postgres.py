@@ -31,9 +31,10 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from orchestration.database import load_extension
 from orchestration.faults import write_whole
 from orchestration.keys import BadKeyError, erasure_key
-from orchestration.release.content import SCHEMA, ReleaseError, import_installed, load_encryption
+from orchestration.release.content import SCHEMA, ReleaseError
 from orchestration.release.releases import (
     STEWARD,
     Manifest,
@@ -252,7 +253,7 @@ def _conninfo(settings: Settings) -> str:
 def _attach(
     connection: duckdb.DuckDBPyConnection, settings: Settings, alias: str, options: str
 ) -> None:
-    import_installed(connection, "postgres_scanner")
+    load_extension(connection, "postgres_scanner")
     # The one character that Postgres cannot keep; read as what cannot be read.
     connection.execute("set pg_null_byte_replacement = '\ufffd'")
     try:
@@ -397,8 +398,6 @@ def _load(
     rows: dict[str, dict[str, int]] = {SCHEMA: {}}
     try:
         with duckdb.connect(config=config) as connection:
-            if release.key is not None:
-                load_encryption(connection)
             release.marts.attach(connection, "release")
             tables = tables_of_roles(connection, roles)
             _attach(connection, settings, "target", "type postgres")

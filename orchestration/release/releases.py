@@ -32,16 +32,15 @@ from urllib.parse import quote
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestration.database import PUBLISHED_FORMAT, WORKING_KEY, candidate_file, is_encrypted
 from orchestration.keys import BadKeyError, erasure_key, read_key
 from orchestration.release.audit import Audit, take_audit
 from orchestration.release.content import (
     SCHEMA,
-    STORAGE_VERSION,
-    DatabaseFile,
     ReleaseError,
+    ReleaseFile,
     Table,
     hash_tables,
-    is_encrypted,
     read_tables,
 )
 from orchestration.settings import Settings
@@ -125,9 +124,9 @@ class Release:
         return self.path / "warehouse.duckdb"
 
     @property
-    def marts(self) -> DatabaseFile:
+    def marts(self) -> ReleaseFile:
         """The steward's file with what opens it."""
-        return DatabaseFile(self.database, self.key)
+        return ReleaseFile(self.database, self.key)
 
     def role_database(self, role: str) -> Path:
         """What a role sees."""
@@ -314,11 +313,12 @@ def role_key(settings: Settings, role: str) -> bytes | None:
 
 
 def key_of(settings: Settings, path: Path) -> bytes | None:
-    """Return the key that opens a file below the releases."""
-    is_released = path.is_relative_to(settings.releases) and path.suffix == ".duckdb"
-    if not is_released:
+    """Return the key that opens a file of the home. Raises ReleaseError when it cannot be read."""
+    if path.suffix != ".duckdb":
         return None
-    return role_key(settings, STEWARD if path.stem == "warehouse" else path.stem)
+    if path.is_relative_to(settings.releases):
+        return role_key(settings, STEWARD if path.stem == "warehouse" else path.stem)
+    return role_key(settings, WORKING_KEY)
 
 
 def _release(settings: Settings, release_id: str) -> Release:
@@ -382,7 +382,7 @@ def _rewrite(
     try:
         with _connect(settings, staging) as connection:
             release.marts.attach(connection, "before")
-            staging.marts.create(connection, "release")
+            staging.marts.attach_for_writing(connection, "release")
             edit(connection)
         tables = _write_parquet(settings, staging, progress)
         content_hash = hash_tables(tables)
@@ -434,7 +434,7 @@ def _write_marts(settings: Settings, staging: Release, progress: Progress) -> di
     """Write the database and the Parquet files; what is described is what was copied."""
     _open_staging(staging)
     version = _close_candidate(settings, staging)
-    if staging.key is None and version.startswith(STORAGE_VERSION):
+    if staging.key is None and version.startswith(PUBLISHED_FORMAT):
         shutil.copyfile(settings.candidate_database, staging.database)
     else:
         _convert_candidate(settings, staging)
@@ -497,48 +497,47 @@ def _write_parquet(settings: Settings, staging: Release, progress: Progress) -> 
 def _close_candidate(settings: Settings, staging: Release) -> str:
     """Make the candidate a single file that nobody writes to; returns its storage version.
 
+    That of an encrypted one is empty, for readers have other keys.
+
     Opening it for writing replays a log that was left beside it, and fails while somebody else,
     even this process, still holds it: a copy would then miss rows.
     """
-    candidate = settings.candidate_database
-    if not candidate.is_file():
-        raise ReleaseError(f"There is no {candidate} to publish. Build the marts first.")
+    path = settings.candidate_database
+    if not path.is_file():
+        raise ReleaseError(f"There is no {path} to publish. Build the marts first.")
     try:
-        with _connect(settings, staging, str(candidate)) as connection:
+        with candidate_file(settings).connect(config=_config(settings, staging)) as connection:
             row = connection.execute(
                 "select tags['storage_version'] from duckdb_databases() "
-                "where database_name = current_database()"
+                "where database_name = current_database() and not encrypted"
             ).fetchone()
     except duckdb.Error as error:
         raise ReleaseError(
-            f"{candidate} cannot be opened: {error} Close whatever holds it, or build the marts "
+            f"{path} cannot be opened: {error} Close whatever holds it, or build the marts "
             "again if it is damaged."
         ) from error
-    return str(row and row[0])
+    return str(row[0]) if row else ""
 
 
 def _convert_candidate(settings: Settings, staging: Release) -> None:
     """Write the rows again in the older format: 1.6 CPU s per million, a copy takes 0.02."""
     with _connect(settings, staging) as connection:
-        connection.execute(
-            f"attach {literal(settings.candidate_database)} as candidate (read_only)"
-        )
-        staging.marts.create(connection, "release")
+        candidate_file(settings).attach(connection, "candidate")
+        staging.marts.attach_for_writing(connection, "release")
         connection.execute("copy from database candidate to release")
 
 
-def _connect(
-    settings: Settings, staging: Release, database: str = ":memory:"
-) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        database,
-        config={
-            "threads": settings.threads,
-            "memory_limit": settings.memory_limit,
-            # Swept up with the folder if this process dies.
-            "temp_directory": f"{staging.path}.tmp",
-        },
-    )
+def _connect(settings: Settings, staging: Release) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config=dict(_config(settings, staging)))
+
+
+def _config(settings: Settings, staging: Release) -> Mapping[str, str | int]:
+    return {
+        "threads": settings.threads,
+        "memory_limit": settings.memory_limit,
+        # Swept up with the folder if this process dies.
+        "temp_directory": f"{staging.path}.tmp",
+    }
 
 
 def _seal_files(folder: Path) -> dict[str, File]:

@@ -15,9 +15,10 @@ import duckdb
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from orchestration.database import DatabaseFile
 from orchestration.governance.register import Register, RegisterError, read_register
 from orchestration.landing.feeds import Pii
-from orchestration.release.content import SCHEMA, DatabaseFile, ReleaseError
+from orchestration.release.content import SCHEMA, ReleaseError
 from orchestration.settings import PROJECT_ROOT
 from orchestration.sql import literal, quoted
 
@@ -220,7 +221,7 @@ def write_roles(
     written = {}
     for role in roles:
         file = DatabaseFile(folder / f"{role.name}.duckdb", keys.get(role.name))
-        file.create(connection, "role_file")
+        file.attach_for_writing(connection, "role_file")
         try:
             connection.execute(f"create schema if not exists role_file.{SCHEMA}")
             written[role.name] = fill_role(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 from dagster_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
@@ -14,6 +13,7 @@ from dagster_dbt import (
     dbt_assets,
 )
 
+from orchestration.database import DatabaseFile, candidate_file, working_file
 from orchestration.gates import GateError, check_layers_before, close_layer, open_layer
 from orchestration.landing import Feed
 from orchestration.provenance import provenance
@@ -94,7 +94,7 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
         selected = context.selected_asset_keys
         only = [key.path[-1] for key in sorted(selected)] if context.is_subset else []
         with warehouse.stage(layer) as stage:
-            with duckdb.connect(str(settings.working_database)) as connection:
+            with working_file(settings).connect() as connection:
                 try:
                     check_layers_before(connection, layer)
                 except GateError as error:
@@ -109,9 +109,9 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             # some tables alone: the layer is whole if the others were made from the same inputs
             if not only or before == inputs:
-                with duckdb.connect(str(settings.working_database)) as connection:
+                with working_file(settings).connect() as connection:
                     close_layer(connection, layer, inputs)
-            rows = _row_counts(settings.working_database, settings.candidate_database)
+            rows = _row_counts(working_file(settings), candidate_file(settings))
             stage.rows = sum(rows.get((node.schema, node.name), 0) for node in nodes)
         for node in nodes:
             yield _materialized(node, rows)
@@ -131,12 +131,12 @@ def _materialized(
     )
 
 
-def _row_counts(*databases: Path) -> dict[tuple[str, str], int]:
+def _row_counts(*databases: DatabaseFile) -> dict[tuple[str, str], int]:
     """Rows per (schema, table) from the catalogue: exact after a checkpoint, and free."""
     counts: dict[tuple[str, str], int] = {}
     for database in databases:
-        if database.exists():
-            with duckdb.connect(str(database), read_only=True) as connection:
+        if database.path.exists():
+            with database.connect(read_only=True) as connection:
                 rows = connection.execute(
                     "select schema_name, table_name, estimated_size from duckdb_tables()"
                 ).fetchall()

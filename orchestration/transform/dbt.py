@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.database import candidate_file, working_file
 from orchestration.faults import remove_database
 from orchestration.settings import PROJECT_ROOT, Settings
 
@@ -102,7 +103,8 @@ def build(
         command += ["--vars", json.dumps(dict(variables))]
     environment = _variables(settings) | {"WAREHOUSE_INCREMENT": "yes" if increment else "no"}
     cpu = _CpuOfNodes()
-    result = _invoke(settings, command, manifest, environment, [cpu])
+    with _opened(settings):
+        result = _invoke(settings, command, manifest, environment, [cpu])
     outcomes = getattr(result.result, "results", [])
     failed = [o for o in outcomes if o.status in ("error", "fail", "runtime error")]
     if failed:
@@ -178,6 +180,7 @@ def compile_inline(settings: Settings, manifest: "Manifest", jinja: str) -> str:
 def _variables(settings: Settings) -> dict[str, str]:
     return {
         "WAREHOUSE_HOME": str(settings.home),
+        "WAREHOUSE_DATABASE": working_file(settings).instance,
         "WAREHOUSE_AS_OF": settings.as_of.isoformat(),
         "WAREHOUSE_MEMORY_LIMIT": settings.memory_limit,
         "WAREHOUSE_THREADS": str(settings.threads),
@@ -209,6 +212,18 @@ def _invoke(
         finally:
             # Otherwise the process keeps DuckDB's lock on the file after dbt has finished.
             DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[None]:
+    """Have encrypted databases open for a while: dbt comes in by their instance, without a key."""
+    working, marts = working_file(settings), candidate_file(settings)
+    if working.key is None:
+        yield
+        return
+    with working.connect() as connection:
+        marts.attach_for_writing(connection, marts.path.stem)
+        yield
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
+from orchestration.database import DatabaseFile, candidate_file, working_file
 from orchestration.identity import state
 from orchestration.provenance import code_hash
 from orchestration.settings import Settings
@@ -36,7 +34,7 @@ def build_layer(
     if layer not in _BUILDS:
         return build(settings, manifest, layer, only)
     if only:
-        with duckdb.connect(str(settings.working_database)) as connection:
+        with working_file(settings).connect() as connection:
             builds.void_build(connection, layer)
         return build(settings, manifest, layer, only)
     return _BUILDS[layer](settings, manifest, anew)
@@ -45,7 +43,7 @@ def build_layer(
 def _build_identity(settings: Settings, manifest: "Manifest", anew: bool) -> list[BuiltNode]:
     # The records first: how many there are is part of what allows an increment.
     nodes = build(settings, manifest, "identity", ["int_records_unioned"])
-    with duckdb.connect(str(settings.working_database)) as connection:
+    with working_file(settings).connect() as connection:
         increment = state.open_build(connection, code_hash()) and not anew
     log.info("identity: %s", "only what has changed" if increment else "all records")
     lasting = lasting_models(manifest, "identity") if increment else []
@@ -54,7 +52,7 @@ def _build_identity(settings: Settings, manifest: "Manifest", anew: bool) -> lis
     # Dagster takes the assets of a step only in the order of their dependencies
     order = {name: place for place, name in enumerate(topological_order(manifest))}
     nodes.sort(key=lambda node: order[node.unique_id])
-    with duckdb.connect(str(settings.working_database)) as connection:
+    with working_file(settings).connect() as connection:
         builds.drop_leftovers(connection)
         state.close_build(connection)
     return nodes
@@ -67,18 +65,18 @@ def _build_marts(settings: Settings, manifest: "Manifest", anew: bool) -> list[B
     allows an increment.
     """
     left = builds.version_of(settings.candidate_database)
-    with duckdb.connect(str(settings.working_database)) as connection:
+    with working_file(settings).connect() as connection:
         increment = builds.open_build(connection, "marts", code_hash(), left) and not anew
     log.info("marts: %s", "only what has changed" if increment else "everything anew")
     if increment:
-        _make_room(settings.candidate_database, manifest)
+        _make_room(candidate_file(settings), manifest)
     nodes = build(settings, manifest, "marts", increment=increment)
-    with duckdb.connect(str(settings.working_database)) as connection:
+    with working_file(settings).connect() as connection:
         builds.close_build(connection, "marts", builds.version_of(settings.candidate_database))
     return nodes
 
 
-def _make_room(database: Path, manifest: "Manifest") -> None:
+def _make_room(database: DatabaseFile, manifest: "Manifest") -> None:
     """Drop the marts that are made anew, so that they are written where their last rows were.
 
     Beside their last rows they would leave those as freed blocks, and a release that copies the
@@ -89,7 +87,7 @@ def _make_room(database: Path, manifest: "Manifest") -> None:
         for node in manifest.nodes.values()
         if node.config.materialized == "incremental"
     }
-    with duckdb.connect(str(database)) as connection:
+    with database.connect() as connection:
         tables = connection.execute("select schema_name, table_name from duckdb_tables()")
         for schema, table in tables.fetchall():
             if (schema, table) not in lasting:

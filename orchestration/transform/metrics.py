@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from orchestration.release.content import DatabaseFile
+from orchestration.database import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.transform.dbt import parse, target_folder
 

@@ -59,6 +59,7 @@ def segment_sizes(settings: Settings, rules: "Sequence[Rule]") -> Sizes | None:
     """
     import duckdb  # noqa: PLC0415 - 0.1 s that the other verbs need not pay
 
+    from orchestration.database import working_file  # noqa: PLC0415
     from orchestration.release import ReleaseError, current_release  # noqa: PLC0415
 
     try:
@@ -68,7 +69,7 @@ def segment_sizes(settings: Settings, rules: "Sequence[Rule]") -> Sizes | None:
     if release is None or not settings.working_database.exists():
         return None
     try:
-        with duckdb.connect(str(settings.working_database), read_only=True) as connection:
+        with working_file(settings).connect(read_only=True) as connection:
             release.marts.attach(connection, "current_release")
             # whatever a rule says, nothing else can be read
             connection.execute("set enable_external_access = false")

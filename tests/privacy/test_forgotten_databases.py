@@ -5,11 +5,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.database import DatabaseFile
 from orchestration.privacy.databases import Forgotten
 from orchestration.privacy.people import People
 from orchestration.privacy.scanning import Scanner, _has_deleted
 from orchestration.privacy.tombstones import Tombstones
-from orchestration.release.content import DatabaseFile
 
 ANN = "cus_0000000000000000000a"
 BEA = "cus_0000000000000000000b"
@@ -36,7 +36,7 @@ def _edited(forgotten: Forgotten, folder: Path, *tables: str) -> duckdb.DuckDBPy
     connection.execute("attach ':memory:' as before; create schema before.marts")
     for table in tables:
         connection.execute(f"create table before.marts.{table}")
-    DatabaseFile(folder / "release.duckdb").create(connection, "release")
+    DatabaseFile(folder / "release.duckdb").attach_for_writing(connection, "release")
     forgotten.edit_marts(connection)
     return connection
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.privacy.databases import rewrite_file
+from orchestration.database import DatabaseFile
 from orchestration.privacy.scanning import Findings, Scanner, _has_deleted
-from orchestration.release.content import DatabaseFile
 
 NEEDLE = "ann.b@x-mail.test"
 
@@ -126,7 +125,7 @@ def test_what_a_database_deleted_is_found_until_its_file_is_written_anew(tmp_pat
     with duckdb.connect(str(path)) as connection:
         connection.execute("delete from t")
     assert places(tmp_path) == ["d.duckdb: freed blocks"]
-    rewrite_file(path)
+    DatabaseFile(path).rewrite()
     assert places(tmp_path) == []
     with duckdb.connect(str(path)) as connection:
         assert connection.execute("select count(a) from v").fetchall() == [(300000,)]
@@ -140,7 +139,7 @@ def test_a_row_that_was_deleted_among_others_counts_as_left_behind(tmp_path: Pat
     with duckdb.connect(str(path)) as connection:
         connection.execute("delete from t where n = 77")
     assert _has_deleted(DatabaseFile(path))
-    rewrite_file(path)
+    DatabaseFile(path).rewrite()
     assert not _has_deleted(DatabaseFile(path))
 
 

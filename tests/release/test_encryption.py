@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.database import is_encrypted, load_encryption
 from orchestration.keys import make_key
 from orchestration.privacy.scanning import Scanner
 from orchestration.release import (
@@ -18,7 +19,7 @@ from orchestration.release import (
     rollback,
     verify_release,
 )
-from orchestration.release.content import DatabaseFile, is_encrypted, load_encryption
+from orchestration.release.content import ReleaseFile
 from orchestration.release.releases import key_of
 from orchestration.settings import Settings
 from tests.release.conftest import READER
@@ -70,7 +71,7 @@ def test_who_has_the_key_reads_what_was_published_and_it_is_the_same(
     with duckdb.connect() as connection:
         sealed.marts.attach(connection, "steward")
         path = sealed.role_database("reader")
-        DatabaseFile(path, key_of(settings, path)).attach(connection, "reader")
+        ReleaseFile(path, key_of(settings, path)).attach(connection, "reader")
         for role in ("steward", "reader"):
             rows = connection.execute(f"select count(*), min(name) from {role}.marts.customers")
             assert rows.fetchall() == [(500, "Wilhelmina 0")]
@@ -82,7 +83,7 @@ def test_a_missing_or_wrong_key_is_refused_in_words_without_the_key(
     sealed: Release, name: str, key: bytes | None
 ) -> None:
     with duckdb.connect() as connection, pytest.raises(ReleaseError) as refused:
-        DatabaseFile(sealed.path / f"{name}.duckdb", key).attach(connection, "opened")
+        ReleaseFile(sealed.path / f"{name}.duckdb", key).attach(connection, "opened")
     said = str(refused.value)
     assert f"{name}.duckdb" in said
     assert ("its key is not here" in said) is (key is None)
@@ -92,7 +93,7 @@ def test_a_missing_or_wrong_key_is_refused_in_words_without_the_key(
 def test_one_role_does_not_open_the_file_of_another(settings: Settings, sealed: Release) -> None:
     key = key_of(settings, sealed.role_database("reader"))
     with duckdb.connect() as connection, pytest.raises(ReleaseError, match="another key"):
-        DatabaseFile(sealed.database, key).attach(connection, "opened")
+        ReleaseFile(sealed.database, key).attach(connection, "opened")
 
 
 def test_keys_stand_in_no_file_of_the_home_but_their_own(

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.database import DatabaseFile
 from orchestration.landing import FEEDS
 from orchestration.privacy.certificates import certificates, pending
 from orchestration.privacy.identifiers import record_sql
 from orchestration.privacy.people import People, Registry
 from orchestration.privacy.scanning import Scanner
 from orchestration.release import list_releases, read_manifest, verify_release
-from orchestration.release.content import DatabaseFile
 from tests.conftest import SAMPLE, Installation
 
 BY = ("--by", "Eva Lind", "--why", "case 17")

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.release.content import DatabaseFile
+from orchestration.database import DatabaseFile
 from orchestration.settings import Settings
 from orchestration.transform.metrics import MetricError, list_metrics, query_metrics
 
