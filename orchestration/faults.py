@@ -24,8 +24,10 @@ from orchestration.sql import quoted
 log = logging.getLogger("warehouse")
 
 # How DuckDB 1.5 begins to tell that a file is not what it wrote: found by flipping, cutting and
-# blanking bytes of a working database, 40 times. Every block has a checksum.
+# blanking bytes of a working database, 40 times, and of an encrypted one, 180 times. Every block
+# has a checksum or a tag. Another key is no damage: it is tried on the header first.
 _DAMAGE = (
+    "Computed AES tag differs",
     "Corrupt database file",
     "Corrupt WAL file",
     "Could not read enough bytes",

@@ -1,8 +1,13 @@
 """Runs killed in every stage, with readers in a loop: nothing is lost, nobody sees a half."""
 
 import random
+import time
+
+from ahocorasick_rs import BytesAhoCorasick
 
 from benchmarks.faults import DAYS, STAGES, Found, Reference, reading, take_day
+from orchestration.database import is_encrypted
+from orchestration.keys import make_key
 from tests.faults.conftest import NewLab
 
 
@@ -28,3 +33,42 @@ def test_runs_killed_in_every_stage_lose_nothing_and_no_reader_notices(
     # the last one is aimed at the release, which may be over before it is hit
     assert found.kills.total() >= kills - 1
     assert len(found.kills) >= 5
+
+
+def test_runs_killed_in_an_encrypted_home_leave_nothing_that_can_be_read(
+    second_day: NewLab, reference: Reference
+) -> None:
+    lab = second_day("killed-encrypted")
+    addresses = lab.query("select distinct email from marts.customers where email is not null")
+    names = BytesAhoCorasick([str(address).encode() for (address,) in addresses])
+
+    def readable() -> list[str]:
+        return [
+            path.name
+            for path in lab.home.rglob("*")
+            # releases have a key of their own, which is not there
+            if path.is_file() and not path.is_relative_to(lab.settings.releases)
+            if names.find_matches_as_indexes(path.read_bytes())
+        ]
+
+    assert "work.duckdb" in readable()
+    make_key(lab.settings, "working")
+    began = time.monotonic()
+    lab.run()
+    seconds = time.monotonic() - began
+    assert lab.content_hash == reference.hashes[DAYS[1]]
+    dice = random.Random(20261127)
+    logged = 0
+    for number in range(6):
+        child = lab.start("run", "--rebuild")
+        time.sleep(seconds * (number + dice.random()) / 6)
+        child.kill()
+        child.wait()
+        logged += any(lab.home.glob("*.wal"))
+        assert readable() == []
+    assert logged > 0
+    lab.run("--rebuild")
+    assert readable() == []
+    assert lab.content_hash == reference.hashes[DAYS[1]]
+    for database in lab.home.glob("*.duckdb"):
+        assert is_encrypted(database)
