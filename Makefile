@@ -184,6 +184,10 @@ bench-days: .venv/run ## N=1000 small days in a row: what a run costs, and wheth
 bench-erasure: .venv/run ## one person and a thousand forgotten, beside one whole run: SIZE=1000000
 	@.venv/bin/python -m benchmarks.bench_erasure --records $(or $(SIZE),1000000)
 
+bench-encryption: .venv/run ## runs with keys for everything beside runs without: SIZE=300000 (PAIRS=2)
+	@.venv/bin/python -m benchmarks.bench_encryption --records $(or $(SIZE),300000) \
+	    $(if $(PAIRS),--pairs '$(PAIRS)')
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -218,4 +222,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure lock clean
+.PHONY: help run plan quality rejects train rollback releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean

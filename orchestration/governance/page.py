@@ -84,9 +84,9 @@ _SECURITY = """\
 
 - One machine: nothing is sent anywhere, and the telemetry of Dagster, dbt and Great Expectations
   is off. Dagster's pages are served to the machine itself only.
-- Whoever may read `$WAREHOUSE_HOME` may read everything. Backups are encrypted, and releases
-  when their roles have keys; the working database is not: put the folder on an encrypted disk and
-  give it to the account that runs the warehouse. Give readers the file of their role only,
+- Backups are encrypted, and releases and the databases of `$WAREHOUSE_HOME` when they have keys
+  (`warehouse make-key`). Without keys, whoever may read the folder may read everything: give it to
+  the account that runs the warehouse, on an encrypted disk. Give readers the file of their role only,
   `current/<role>.duckdb`; the others are closed to them.
 - Readers get released files, which nobody may write; the working database is for the run alone.
 - Nothing is published before every gate has passed, and each release can be traced to its inputs

@@ -143,6 +143,24 @@ def test_a_row_that_was_deleted_among_others_counts_as_left_behind(tmp_path: Pat
     assert not _has_deleted(DatabaseFile(path))
 
 
+def test_freed_blocks_of_an_encrypted_database_are_found_until_its_file_is_written_anew(
+    tmp_path: Path,
+) -> None:
+    file = DatabaseFile(tmp_path / "d.duckdb", bytes(range(32)))
+    scanner = Scanner(["rosalind.wickham@x.test"], key_of=lambda _: file.key)
+    with file.connect() as connection:
+        connection.execute(
+            "create table t as select 'rosalind.wickham@x.test' as a from range(300000)"
+        )
+    assert scanner.folder(tmp_path).places == ["d.duckdb: main.t.a"]
+    with file.connect() as connection:
+        connection.execute("delete from t")
+    (place,) = scanner.folder(tmp_path).places
+    assert place == "d.duckdb: freed blocks, which are encrypted and cannot be searched"
+    file.rewrite()
+    assert scanner.folder(tmp_path).places == []
+
+
 def test_two_cells_side_by_side_are_no_street(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "d.duckdb")) as connection:
         connection.execute("set force_compression = 'uncompressed'")
