@@ -59,9 +59,9 @@ def test_runs_killed_in_an_encrypted_home_leave_nothing_that_can_be_read(
     assert lab.content_hash == reference.hashes[DAYS[1]]
     dice = random.Random(20261127)
     logged = 0
-    for number in range(6):
+    for number in range(4):
         child = lab.start("run", "--rebuild")
-        time.sleep(seconds * (number + dice.random()) / 6)
+        time.sleep(seconds * (number + dice.random()) / 4)
         child.kill()
         child.wait()
         logged += any(lab.home.glob("*.wal"))
