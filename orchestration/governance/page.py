@@ -86,8 +86,8 @@ _SECURITY = """\
   is off. Dagster's pages are served to the machine itself only.
 - Backups are encrypted, and releases and the databases of `$WAREHOUSE_HOME` when they have keys
   (`warehouse make-key`). Without keys, whoever may read the folder may read everything: give it to
-  the account that runs the warehouse, on an encrypted disk. Give readers the file of their role only,
-  `current/<role>.duckdb`; the others are closed to them.
+  the account that runs the warehouse, on an encrypted disk. Give readers the file of their role
+  only, `current/<role>.duckdb`; the others are closed to them.
 - Readers get released files, which nobody may write; the working database is for the run alone.
 - Nothing is published before every gate has passed, and each release can be traced to its inputs
   (`manifest.json`).

@@ -160,7 +160,9 @@ def test_a_run_without_the_key_releases_nothing_and_says_why(
     assert (copy.home / "current").readlink() != before
 
 
-def test_an_erasure_reaches_into_everything_that_is_encrypted(sealed: Installation, tmp_path: Path) -> None:
+def test_an_erasure_reaches_into_everything_that_is_encrypted(
+    sealed: Installation, tmp_path: Path
+) -> None:
     copy = sealed.copy_to(tmp_path / "copy")
     settings = copy.settings
     scanner = Scanner(
