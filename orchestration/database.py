@@ -97,18 +97,25 @@ class DatabaseFile:
             load_encryption(connection)
             self._attach(connection, alias, read_only=False)
 
+    def unfinished(self) -> "DatabaseFile":
+        """Return a file of the same key to be written and then to take the place of this one."""
+        # not the name of the folder that DuckDB spills into
+        fresh = self.path.with_name(f"{self.path.stem}.new.duckdb.tmp")
+        fresh.unlink(missing_ok=True)
+        return DatabaseFile(fresh, self.key)
+
     def rewrite(self) -> None:
         """Write the file anew, without freed blocks, which DuckDB does not overwrite.
 
         It is encrypted from here on when there is a key. Nobody may have it open. A process that is
         killed leaves the old one or the new one.
         """
-        fresh = DatabaseFile(self.path.with_name(f"{self.path.name}.tmp"), self.key)
-        fresh.path.unlink(missing_ok=True)
+        fresh = self.unfinished()
         with self.connect() as connection:
             # what is in the log beside it, too
             connection.execute("checkpoint")
-        with duckdb.connect() as connection:
+        spilled = self.path.with_name(f"{self.path.stem}.spilled.duckdb.tmp")
+        with duckdb.connect(config={"temp_directory": str(spilled)}) as connection:
             # By the file's own name, for views name the database that they read.
             name = self.path.stem
             self.attach(connection, "before")

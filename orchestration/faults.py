@@ -160,6 +160,20 @@ def remove_database(database: Path) -> None:
     database.unlink(missing_ok=True)
 
 
+def remove_unfinished(settings: Settings) -> list[Path]:
+    """Delete what killed processes left beside the databases; returns what that was.
+
+    Folders of what queries had no memory for, and files that were not yet written anew.
+    """
+    left = sorted(settings.home.glob("*.duckdb.tmp"))
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return left
+
+
 def put_away_damaged_events(storage: Path) -> list[str]:
     """Put away Dagster's SQLite files when one cannot be read; returns a sentence if so.
 

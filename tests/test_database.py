@@ -150,8 +150,12 @@ def test_a_file_that_is_written_anew_keeps_its_key_and_loses_what_was_deleted(
         connection.execute("create table gone as select md5(range::varchar) from range(100000)")
         connection.execute("checkpoint; create table kept as from gone; checkpoint")
         connection.execute("drop table gone; delete from raw.people where n >= 10")
+    # what processes leave that are killed while they spill, or while they write a file anew
+    (sealed.path.parent / "work.duckdb.tmp").mkdir()
+    (sealed.path.parent / "work.new.duckdb.tmp").write_bytes(b"half")
     before = sealed.path.stat().st_size
     sealed.rewrite()
+    assert not (sealed.path.parent / "work.new.duckdb.tmp").exists()
     assert is_encrypted(sealed.path)
     assert count(sealed, read_only=False) == 10
     assert sealed.path.stat().st_size < before

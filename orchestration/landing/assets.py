@@ -1,6 +1,5 @@
 """The feeds as Dagster assets: one step reads every new or changed file of the landing."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +7,7 @@ import dagster as dg
 import duckdb
 
 from orchestration.database import candidate_file, working_file
-from orchestration.faults import fault_sentence, put_away_damaged
+from orchestration.faults import fault_sentence, put_away_damaged, remove_unfinished
 from orchestration.gates import close_layer, open_landing, open_layer
 from orchestration.gates.layers import noted_layers
 from orchestration.identity.decisions import DecisionError
@@ -189,8 +188,7 @@ def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     So is a damaged candidate, which dbt opens in every stage.
     """
-    for spilled in settings.home.glob("*.duckdb.tmp"):
-        shutil.rmtree(spilled)  # what queries of a killed run had no memory for
+    remove_unfinished(settings)
     try:
         if settings.candidate_database.exists():
             candidate_file(settings).connect(read_only=True).close()

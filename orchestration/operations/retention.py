@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.faults import remove_unfinished
 from orchestration.operations.ledger import runs_folder
 from orchestration.operations.run_log import logs_folder
 from orchestration.settings import Settings
@@ -97,9 +98,7 @@ def tidy(settings: Settings) -> list[str]:
     if log.exists() and log.stat().st_size > DBT_LOG_BYTES:
         log.unlink()
         deleted.append(log)
-    for spilled in settings.home.glob("*.duckdb.tmp"):
-        shutil.rmtree(spilled)
-        deleted.append(spilled)
+    deleted += remove_unfinished(settings)
     return [str(path.relative_to(settings.home)) for path in deleted]
 
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.backups.archive import BackupError, known_backups, renew_backups
-from orchestration.database import DatabaseFile, candidate_file, history_file, working_file
+from orchestration.database import candidate_file, history_file, working_file
 from orchestration.faults import remove_database, write_whole
 from orchestration.gates.layers import noted_layers
 from orchestration.identity import state
@@ -312,8 +312,7 @@ def _rewrite_candidate(
     if not old.path.exists():
         return
     before = builds.version_of(old.path)
-    fresh = DatabaseFile(old.path.with_name(f"{old.path.name}.tmp"), old.key)
-    fresh.path.unlink(missing_ok=True)
+    fresh = old.unfinished()
     if released_as:
         shutil.copyfile(settings.releases / released_as / "warehouse.duckdb", fresh.path)
     else:

@@ -33,7 +33,7 @@ _RULES = {
     "hide": "",
 }
 _SHOW_WHEN = "show when "
-_TAKEN = ("steward", "warehouse", SCHEMA, "public", "information_schema")
+_TAKEN = ("steward", "warehouse", "working", "backup", SCHEMA, "public", "information_schema")
 _NAME = re.compile(r"[a-z][a-z_]{0,30}")
 
 
@@ -130,9 +130,9 @@ def read_roles(path: Path = ROLES_PATH) -> tuple[Role, ...]:
 def _role(path: Path, name: str, entry: Any) -> Role:
     if not _NAME.fullmatch(name) or name in _TAKEN or name.startswith("pg_"):
         raise ReleaseError(
-            f"{path}: {name!r} cannot name a role, for it names a file and a schema. Use small"
-            f" letters, and none of {', '.join(_TAKEN)}: the steward sees everything and is not"
-            " declared."
+            f"{path}: {name!r} cannot name a role, for it names a file, a key and a schema. Use"
+            f" small letters, and none of {', '.join(_TAKEN)}: the steward sees everything and is"
+            " not declared."
         )
     try:
         role = Role.model_validate({**entry, "name": name})

@@ -226,7 +226,7 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, content: str) -> No
         read_roles(path)
 
 
-@pytest.mark.parametrize("name", ["steward", "warehouse", "../x", "Analyst", "a b", ""])
+@pytest.mark.parametrize("name", ["steward", "warehouse", "working", "../x", "Analyst", "a b", ""])
 def test_a_name_that_cannot_name_a_file_of_its_own_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "roles.yml"
     given = {"description": "Reads.", "mode": "0640", "tables": "everything"}
