@@ -547,7 +547,7 @@ def _derived_id(
     return f"{table}/{spoken_of}_{expectation.removeprefix('expect_')}_{digest}"
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.CSafeLoader):
     """Refuses a key that is given twice; YAML takes the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
