@@ -68,7 +68,6 @@ def compiled(parsed_project: Path, home: Path) -> dict[str, str]:
     settings = Settings(home=home, as_of=COMPILED_AS_OF)
     manifest: Any = parse(settings)
     command = ["compile", "--no-introspect", "--no-populate-cache", "--select", *MODELS]
-    command += ["--exclude", "resource_type:test", "resource_type:unit_test"]
     result: Any = _invoke(settings, command, manifest, _variables(settings))
     assert result.success, result.exception
     today = "(select day from work.lab.as_of)"

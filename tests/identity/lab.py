@@ -191,7 +191,7 @@ def compile_models(home: Path, variables: Mapping[str, object] | None = None) ->
     for increment in (False, True):
         command = ["compile", "--no-introspect", "--no-populate-cache", "--select", *nodes]
         # dbt cannot compile a Python model without a connection to run it on
-        command += ["--exclude", "int_merges_decided", "resource_type:test"]
+        command += ["--exclude", "int_merges_decided"]
         command += ["--vars", str(dict(variables or {}))]
         if not increment:
             command.append("--full-refresh")

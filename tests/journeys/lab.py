@@ -57,7 +57,6 @@ def compiled(
     by_mode: dict[bool, dict[str, str]] = {}
     for increment in (False, True)[: 1 + with_increment]:
         command = ["compile", "--no-introspect", "--no-populate-cache", "--select", *MODELS]
-        command += ["--exclude", "resource_type:test", "resource_type:unit_test"]
         command += ["--vars", str(dict(variables))]
         if not increment:
             command.append("--full-refresh")

@@ -113,7 +113,6 @@ def stays(parsed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     settings = Settings(home=home, as_of=COMPILED_AS_OF)
     manifest = parse(settings)
     command = ["compile", "--no-introspect", "--no-populate-cache", "--select", *MODELS]
-    command += ["--exclude", "resource_type:test", "resource_type:unit_test"]
     result: Any = _invoke(settings, command, manifest, _variables(settings))
     assert result.success, result.exception
     compiled = {
