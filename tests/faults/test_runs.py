@@ -111,9 +111,9 @@ def troubled(second_day: NewLab) -> Troubled:
     seen.stop("full for DuckDB", lab.start("run", limits=Limits(file_bytes=8_000_000)))
     seen.stop("full for Dagster", lab.start("run", limits=Limits(file_bytes=100_000)))
     seen.stop("little memory", lab.start("run", WAREHOUSE_MEMORY_LIMIT="1MB"))
-    # Three quarters of what such a run needs: DuckDB is refused first. At the border itself any
-    # line of Python may be.
-    seen.stop("no more memory", lab.start("run", limits=Limits(memory_bytes=24 << 20)))
+    # A third of what such a run needs beside what its process has: DuckDB is refused first, in
+    # landing. From 20 MiB on any line may be, or none.
+    seen.stop("no more memory", lab.start("run", limits=Limits(memory_bytes=8 << 20)))
     first = lab.start("run")
     assert first.wait_for(" staging ...")
     seen.stop("second run", lab.start("run"))
