@@ -49,7 +49,7 @@ class DatabaseFile:
             # as beside a plain file; in memory it would be the folder that the process is in
             options = {"temp_directory": f"{self.path}.tmp"} | dict(config or {})
             for name, value in options.items():
-                if name != "storage_compatibility_version":
+                if name != "storage_compatibility_version":  # an encrypted file has the newest
                     connection.execute(f"set {name} = {literal(str(value))}")
             self._attach(connection, self.path.stem, read_only=read_only)
             connection.execute(f"use {quoted(self.path.stem)}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestration.database import encrypt_home
 from orchestration.settings import Settings
 from orchestration.transform.dbt import target_folder
 
@@ -48,6 +49,7 @@ def scratch_copy(settings: Settings) -> Iterator[Settings]:
             if settings.current.is_symlink():
                 copy.releases.symlink_to(settings.releases, target_is_directory=True)
                 copy.current.symlink_to(settings.current.readlink())
+        encrypt_home(copy)
         yield copy
 
 

@@ -1,5 +1,6 @@
 """Opening DuckDB files, encrypted and plain ones."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,17 @@ def test_a_damaged_encrypted_database_is_put_away_and_one_of_another_key_is_not(
     (sentence,) = put_away_damaged(settings)
     assert "Computed AES tag differs" in sentence
     assert not path.exists()
+
+
+def test_no_room_opens_a_file_past_the_door() -> None:
+    # what `opened` has opened is joined by name
+    doors = {"orchestration/database.py", "orchestration/gates/duckdb_datasource.py"}
+    found = {
+        path.relative_to(PROJECT_ROOT).as_posix()
+        for path in (PROJECT_ROOT / "orchestration").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "duckdb.connect"
+        and (call.args or any(keyword.arg == "database" for keyword in call.keywords))
+    }
+    assert found == doors

@@ -216,6 +216,7 @@ def test_a_home_that_gets_a_key_is_encrypted_by_its_next_run_and_nothing_else_ch
     assert made.exit_code == 0, made.output
     doctor = " ".join(installation.warehouse("doctor").output.split())
     assert "work.duckdb is not encrypted yet" in doctor
+    assert installation.warehouse("preview").exit_code == 0
     again = installation.run().output
     assert "work.duckdb is encrypted from here on" in again
     assert "stays, identical hashes" in again
