@@ -17,7 +17,7 @@ from orchestration.sql import literal, quoted
 
 WORKING_KEY = "working"
 
-# What readers of DuckDB 1.0 understand; files of a home are in the newest format.
+# What DuckDB 1.0 and later read, and what only this one does.
 PUBLISHED_FORMAT = "v1.0.0"
 NEWEST = "latest"
 
@@ -51,7 +51,7 @@ class DatabaseFile:
             for name, value in options.items():
                 if name != "storage_compatibility_version":  # an encrypted file has the newest
                     connection.execute(f"set {name} = {literal(str(value))}")
-            self._attach(connection, self.path.stem, read_only=read_only)
+            self._attach(connection, self.path.stem, read_only=read_only, if_not_exists=True)
             connection.execute(f"use {quoted(self.path.stem)}")
         except duckdb.CatalogException as error:
             connection.close()
@@ -141,7 +141,12 @@ class DatabaseFile:
             raise self._without_key() from None
 
     def _attach(
-        self, connection: duckdb.DuckDBPyConnection, alias: str, *, read_only: bool
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        alias: str,
+        *,
+        read_only: bool,
+        if_not_exists: bool = False,
     ) -> None:
         assert self.key is not None  # noqa: S101 - only called with one
         key = self.key.hex()
@@ -149,8 +154,8 @@ class DatabaseFile:
         options.append("read_only" if read_only else f"storage_version '{NEWEST}'")
         try:
             connection.execute(
-                f"attach if not exists {literal(self.path)} as {quoted(alias)}"
-                f" ({', '.join(options)})"
+                f"attach {'if not exists' if if_not_exists else ''} {literal(self.path)}"
+                f" as {quoted(alias)} ({', '.join(options)})"
             )
         except duckdb.Error as error:
             # without the statement, for the key stands in it
@@ -169,22 +174,17 @@ class DatabaseFile:
 
 def working_file(settings: Settings) -> DatabaseFile:
     """Raw, staging, identity and state; only the run writes to it."""
-    return of_home(settings, settings.working_database)
+    return _of_home(settings, settings.working_database)
 
 
 def candidate_file(settings: Settings) -> DatabaseFile:
     """The marts of the run under way."""
-    return of_home(settings, settings.candidate_database)
+    return _of_home(settings, settings.candidate_database)
 
 
 def history_file(settings: Settings) -> DatabaseFile:
     """What the gates of earlier runs found."""
-    return of_home(settings, settings.quality_history)
-
-
-def of_home(settings: Settings, path: Path) -> DatabaseFile:
-    """Return a file of the home with the key of those; raises BadKeyError as `read_key` does."""
-    return DatabaseFile(path, read_key(settings, WORKING_KEY))
+    return _of_home(settings, settings.quality_history)
 
 
 def encrypt_home(settings: Settings) -> list[Path]:
@@ -227,3 +227,8 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     assert package.origin is not None  # noqa: S101
     folder = Path(package.origin).parent / "extensions" / f"v{duckdb.__version__}"
     connection.execute(f"load {literal(folder / f'{name}.duckdb_extension')}")
+
+
+def _of_home(settings: Settings, path: Path) -> DatabaseFile:
+    """Return a file of the home with the key of those; raises BadKeyError as `read_key` does."""
+    return DatabaseFile(path, read_key(settings, WORKING_KEY))

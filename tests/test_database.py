@@ -86,6 +86,18 @@ def test_two_connections_of_a_process_see_the_same(sealed: DatabaseFile) -> None
         assert second.execute("select count(*) from raw.people").fetchall() == [(4000,)]
 
 
+def test_a_name_that_is_taken_does_not_stand_for_another_file(
+    sealed: DatabaseFile, tmp_path: Path
+) -> None:
+    other = DatabaseFile(tmp_path / "other.duckdb", KEY)
+    with other.connect() as connection:
+        connection.execute("create table t as select 1 as a")
+    with duckdb.connect() as connection:
+        sealed.attach(connection, "before")
+        with pytest.raises(duckdb.BinderException, match="already exists"):
+            other.attach(connection, "before")
+
+
 def test_another_process_cannot_write_to_what_this_one_has_open(sealed: DatabaseFile) -> None:
     program = (
         "import duckdb, sys; from pathlib import Path;"
