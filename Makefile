@@ -59,16 +59,20 @@ segments: .venv/run ## prove the rules of segments, and the sizes they would giv
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
-test: .venv/dev postgres ## set up, then run every test
+test: .venv/dev postgres chromium ## set up, then run every test
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Tests start a server of their own; only its programs have to be there.
-.PHONY: postgres
+# Tests start a server of their own and look at pages in a browser; only the programs have to be there.
+.PHONY: postgres chromium
 postgres:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
-	    { echo "Installing Debian's postgresql for the tests ..." && \
-	      $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'PATH=$$PATH:/usr/sbin:/sbin; apt-get update -q && apt-get install -y -q --no-install-recommends postgresql' >/dev/null; } || \
-	    { echo "The tests need the programs of a Postgres server: apt-get install postgresql"; exit 1; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || $(call debian,postgresql)
+
+chromium:
+	@command -v chromium >/dev/null || $(call debian,chromium)
+
+debian = { echo "Installing Debian's $(1) for the tests ..." && \
+    $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'PATH=$$PATH:/usr/sbin:/sbin; apt-get update -q && apt-get install -y -q --no-install-recommends $(1)' >/dev/null; } || \
+    { echo "The tests need Debian's package $(1): apt-get install $(1)"; exit 1; }
 
 explore: .venv/dev ## property tests on thousands of examples that were not drawn before
 	.venv/bin/python -m pytest -m hypothesis --hypothesis-profile=explore

@@ -292,6 +292,7 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
         )
     if record.outcome == "released":
         table.add_row("released", record.release["path"])
+        table.add_row("report", f"{record.release['path']}/report.html")
     elif record.outcome == "unchanged":
         table.add_row("unchanged", f"{record.release['path']} stays, identical hashes")
     if record.release:

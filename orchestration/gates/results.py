@@ -29,7 +29,9 @@ create table if not exists quality.gate_results (
     description varchar not null,
     overridden_by varchar,
     override_reason varchar,
-    checked_at timestamp not null
+    checked_at timestamp not null,
+    because varchar,
+    fix varchar
 )
 """
 
@@ -236,6 +238,8 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
             check.override.overridden_by if check.override else None,
             check.override.reason if check.override else None,
             result.checked_at.replace(tzinfo=None),
+            check.because,
+            check.check.fix,
         )
         for check in result.checks
     ]
@@ -243,7 +247,7 @@ def record(connection: duckdb.DuckDBPyConnection, result: GateResult) -> None:
     with transaction(connection):
         void_gates(connection, result.layer)
         connection.executemany(
-            f"insert into quality.gate_results values ({', '.join('?' * 13)})", rows
+            f"insert into quality.gate_results values ({', '.join('?' * 15)})", rows
         )
 
 

@@ -74,6 +74,14 @@ MIGRATIONS: tuple[Migration, ...] = (
         "lines of files that are older than the retention policy keeps",
         "alter table if exists raw.files add column if not exists expired_count bigint default 0;",
     ),
+    Migration(
+        6,
+        "why each check is asked and what to do when it fails",
+        """
+        alter table if exists quality.gate_results add column if not exists because varchar;
+        alter table if exists quality.gate_results add column if not exists fix varchar;
+        """,
+    ),
 )
 
 

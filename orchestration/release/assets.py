@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import duckdb
@@ -14,6 +15,7 @@ from orchestration.operations.run_log import without_personal_data
 from orchestration.provenance import provenance
 from orchestration.release import ReleaseError, current_release, publish, read_manifest
 from orchestration.release.roles import read_roles
+from orchestration.report.reports import PAGE, headline_of, run_facts, write_report
 from orchestration.run import Warehouse, log
 from orchestration.settings import Settings
 
@@ -46,6 +48,7 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 gates = gate_records(connection)
                 explained = provenance(settings, connection)
                 measures = _measures(connection)
+                known = run_facts(connection, settings, warehouse.record)
                 refusal = why_not_released(connection, str(explained["inputs"]))
                 if refusal:
                     raise dg.Failure(description=refusal, allow_retries=False)
@@ -59,6 +62,9 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                     released_at=now,
                     measures=measures,
                     roles=read_roles(),
+                    report=partial(
+                        write_report, run=known, before=headline_of(current_release(settings))
+                    ),
                     progress=log.debug,
                 )
             except ReleaseError as error:
@@ -78,6 +84,7 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             metadata={
                 "release": published.id,
                 "path": dg.MetadataValue.path(str(published.path)),
+                "report": dg.MetadataValue.path(str(published.path / PAGE)),
                 "content hash": manifest.content_hash,
                 "dagster/row_count": sum(t.row_count for t in manifest.tables.values()),
                 "tables": dg.MetadataValue.md(

@@ -5,6 +5,7 @@
         warehouse.duckdb        every mart, in schema marts: the steward's, readable by its owner
         parquet/<table>.parquet the same marts as files, with the same rights
         <role>.duckdb           what a role may see of them (`governance/roles.yml`)
+        report.html             what they say, to look at; its numbers are in `report.json`
         manifest.json           what it holds and why it may be trusted
 
 A release is written under a hidden name, flushed to disk and renamed; then the link is replaced.
@@ -57,6 +58,10 @@ Progress = Callable[[str], None]
 # Fills schema `marts` of the attached database `release` from that of the one attached as `before`,
 # each table at once: what is changed or deleted afterwards stays in the file.
 Edit = Callable[[duckdb.DuckDBPyConnection], None]
+
+# Writes what people read of the marts into the folder of a release that is being made; the database
+# `release` is attached, the manifest complete but for its files.
+WriteReport = Callable[[duckdb.DuckDBPyConnection, "Manifest", Path], object]
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -150,13 +155,15 @@ def publish(
     released_at: datetime,
     roles: "Sequence[Role]",
     measures: Mapping[str, float] | None = None,
+    report: WriteReport | None = None,
     progress: Progress = lambda _: None,
 ) -> Release:
     """Make the candidate database the current release, and delete releases beyond the last N.
 
     gates: the outcome of every gate, provenance: code version, inputs and whatever else explains
     the content; both go into the manifest as they are. released_at: with a time zone. measures:
-    what the next release is compared with. roles: who gets a file of what they may see.
+    what the next release is compared with. roles: who gets a file of what they may see. report:
+    writes the pages of it.
     Raises ReleaseError when the candidate cannot be published or the disk cannot take it; the
     current release is then untouched and nothing is left behind.
     """
@@ -173,14 +180,14 @@ def publish(
             rows_by_role = _write_roles(settings, staging, roles, progress)
             content_hash = hash_tables(tables)
             release_id = f"{stamp}-{content_hash[:8]}"
-            manifest = Manifest(
+            draft = Manifest(
                 release_id=release_id,
                 as_of=settings.as_of,
                 released_at=released_at.astimezone(UTC),
                 replaces=replaces,
                 content_hash=content_hash,
                 tables=tables,
-                files=_seal_files(staging.path),
+                files={},
                 gates=[dict(gate) for gate in gates],
                 provenance=dict(provenance),
                 measures=dict(measures or {}),
@@ -188,6 +195,10 @@ def publish(
                 encrypted=_encrypted(staging, rows_by_role),
                 audit=take_audit(settings),
             )
+            if report:
+                _write_report(settings, staging, draft, report)
+                progress("wrote report.html")
+            manifest = draft.model_copy(update={"files": _seal_files(staging.path)})
             release = _put_in_place(settings, staging, manifest)
             _switch(settings, release)
         except BaseException:
@@ -390,17 +401,18 @@ def _rewrite(
             shutil.rmtree(staging.path)
             return release
         rows_by_role = _write_roles(settings, staging, roles, progress)
-        written = manifest.model_copy(
+        draft = manifest.model_copy(
             update={
                 "roles": rows_by_role,
                 "encrypted": _encrypted(staging, rows_by_role),
                 "release_id": f"{stamp}-{content_hash[:8]}",
                 "content_hash": content_hash,
                 "tables": tables,
-                "files": _seal_files(staging.path),
                 "erasures": (*manifest.erasures, erasure_id),
             }
         )
+        _write_report(settings, staging, draft, _report_anew(release))
+        written = draft.model_copy(update={"files": _seal_files(staging.path)})
         return _put_in_place(settings, staging, written)
     except BaseException:
         shutil.rmtree(staging.path, ignore_errors=True)
@@ -478,6 +490,22 @@ def _write_roles(
     for role, rows in written.items():
         progress(f"wrote {role}.duckdb, {sum(rows.values()):,} rows")
     return written
+
+
+def _write_report(
+    settings: Settings, staging: Release, draft: Manifest, report: WriteReport
+) -> None:
+    with _connect(settings, staging) as connection:
+        staging.marts.attach(connection, "release")
+        report(connection, draft, staging.path)
+
+
+def _report_anew(release: Release) -> WriteReport:
+    """Of a release that is written anew, with what its run knew."""
+    # here, for it knows releases
+    from orchestration.report.reports import rewrite_report  # noqa: PLC0415
+
+    return lambda connection, draft, folder: rewrite_report(connection, draft, folder, release.path)
 
 
 def _write_parquet(settings: Settings, staging: Release, progress: Progress) -> dict[str, Table]:
