@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from orchestration.identity.state import (
     load_steward_decisions,
 )
 from orchestration.landing.raw_tables import create_raw_tables
+from orchestration.release import Manifest
+from orchestration.report.reports import PAGE, RunFacts, write_report
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
 from orchestration.transform.dbt import build, parse
@@ -121,6 +123,30 @@ def writing(meter: Meter, home: str, as_of: str) -> None:
     shutil.rmtree(copied)
 
 
+def report(meter: Meter, home: str, as_of: str) -> int:
+    """Write the report of the finished marts, as a release does; returns the bytes of its page."""
+    settings = settings_of(home, as_of)
+    folder = settings.home / "report"
+    folder.mkdir()
+    manifest = Manifest(
+        release_id="20260630T040000Z-00000000",
+        as_of=settings.as_of,
+        released_at=datetime.combine(settings.as_of, time(4), UTC),
+        replaces=None,
+        content_hash="",
+        tables={},
+        files={},
+        gates=[],
+        provenance={},
+    )
+    with meter.phase("report"), duckdb.connect() as connection:
+        connection.execute(f"attach {literal(settings.candidate_database)} as release (read_only)")
+        connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
+        connection.execute(f"set threads = {settings.threads}")
+        write_report(connection, manifest, folder, run=RunFacts(), before=None)
+    return (folder / PAGE).stat().st_size
+
+
 def changed_rows(meter: Meter, home: str, as_of: str) -> dict[str, tuple[int, int]]:
     """Return of each table its rows, and those of them that it did not hold the day before.
 
@@ -191,6 +217,7 @@ STEPS: Mapping[str, Any] = {
     "built": built,
     "bare": bare,
     "writing": writing,
+    "report": report,
     "changed_rows": changed_rows,
     "fingerprints": fingerprints,
 }
