@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def bench(options: argparse.Namespace, work: Path) -> None:
     """Measure everything and print it."""
     home = work / "home"
-    size = {
+    world_size = {
         "customers": options.customers,
         "orders": options.orders,
         "events": options.events,
@@ -85,7 +85,7 @@ def bench(options: argparse.Namespace, work: Path) -> None:
         print(f"{name} of {as_of}: {measured.whole.seconds:.0f} s", file=sys.stderr, flush=True)
         return measured
 
-    world = step("world", AS_OF, size=size)
+    world = step("world", AS_OF, size=world_size)
     _say(world.result)
     table = Table(("step", "CPU s", "wall s", "peak MiB"))
     table.row("the world", *_cost(world.phases["world"]))
@@ -99,7 +99,7 @@ def bench(options: argparse.Namespace, work: Path) -> None:
     last, changed, increment = AS_OF, {}, {}
     if options.increment:
         last = AS_OF + timedelta(days=1)
-        step("next_day", last, size=size, share=options.increment)
+        step("next_day", last, size=world_size, share=options.increment)
         identity = step("built", last, layer="identity")
         table.row("a day later: identity", *_cost(identity.phases["identity"]))
         measured["day"] = step("built", last, layer="marts")
@@ -116,9 +116,10 @@ def bench(options: argparse.Namespace, work: Path) -> None:
     table.show()
     _show_models(measured, through_dbt)
     _show_ratios(measured, writing, options.increment)
+    seconds, size = reported.phases["report"].seconds, reported.result / 1e6
     print(
-        f"the report: {reported.phases['report'].seconds:.1f} s (asked: at most {MOST_REPORT_SECONDS}"
-        f" for a million customers), {reported.result / 1e6:.1f} MB"
+        f"the report: {seconds:.1f} s, {size:.1f} MB"
+        f" (asked: at most {MOST_REPORT_SECONDS} s for a million customers)"
     )
     if options.increment:
         _show_changes(changed, measured["anew"])
