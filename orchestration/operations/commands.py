@@ -262,6 +262,8 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
     except (BackfillError, ReleaseError, WarehouseBusyError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
+    from orchestration.alerts.telling import tell_and_log  # noqa: PLC0415
+
     job = build_job(settings)
     for number, day in enumerate(days, 1):
         place = f"day {number} of {len(days)}, {day.as_of}"
@@ -281,10 +283,12 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
                 f"days before it stay released.",
                 style="red",
             )
+            tell_and_log(settings)
             return 1
         console.print(
             f"{place}: {record.outcome} {record.release['id']}"
             f" ({time.perf_counter() - started:.1f} s)"
         )
+    tell_and_log(settings)
     console.print(f"Readers now see {days[-1].as_of}.")
     return 0
