@@ -134,7 +134,7 @@ def _failed(record: RunRecord) -> Iterator[Trouble]:
         facts=(
             f"Run {record.run_id} as of {record.as_of} {what} in {stage}: {cause}.",
             *([f"Its reason names {_listed(named)}."] if named else []),
-            "Readers see the last good release.",
+            "It released nothing.",
         ),
         remedy=(
             "`warehouse run`: it takes up from there."
@@ -163,14 +163,12 @@ def _gate_failed(record: RunRecord, layer: str, failing: Mapping[str, int | None
         version=", ".join(sorted(failing)),
         title=f"The {layer} gate stopped a run",
         facts=(
-            f"Run {record.run_id} as of {record.as_of} released nothing; readers see the last good "
-            f"release. Critical failures: {len(lines)}.",
+            f"Run {record.run_id} as of {record.as_of} released nothing. "
+            f"Critical failures: {len(lines)}.",
             *lines[:_MOST_LISTED],
             *([f"and {more:,} more"] if more > 0 else []),
         ),
-        remedy=(
-            f"`make quality CHECK={first}` lists the rows, `make quality` says what they are for."
-        ),
+        remedy=(f"`make quality` says what is wrong, `make quality CHECK={first}` in which rows."),
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from orchestration.alerts.channels import Channel, DeliveryError, Mail, Webhook,
 from orchestration.alerts.telling import deliver
 from orchestration.alerts.troubles import Message
 from orchestration.settings import Settings
-from tests.alerts.servers import PASSWORD, PATH, USER, Answer, MailBox, WebServer
+from tests.alerts.servers import PASSWORD, PATH, USER, Answer, MailBox, WebServer, mail_server
 
 MESSAGE = Message("[warehouse here] Späte <Lieferung>", (("shop/orders is late", ("5 < 6 & 7",)),))
 
@@ -191,6 +192,19 @@ def test_a_server_with_tls_and_users_gets_the_password_through_tls_alone(
     assert "ASCII" in why_not(through(strict_mail, user=USER, password="pässword"))
     assert "530" in why_not(through(strict_mail, "smtp+plain"))
     assert len(strict_mail.mails) == 1
+
+
+def test_a_server_that_begins_with_tls_is_spoken_to_in_it(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    with mail_server(MailBox(), ssl_context=context) as box:
+        assert "not trusted" in why_not(through(box, "smtps"))
+        assert "did not answer in time" in why_not(through(box, "smtp"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        through(box, "smtps").send(MESSAGE)
+    assert len(box.mails) == 1
 
 
 def test_a_server_elsewhere_without_tls_gets_nothing(
