@@ -26,7 +26,8 @@ SECRETS = frozenset({"alert_webhook", "alert_smtp", "alert_password"})
 class Settings(BaseSettings):
     """Where the warehouse reads, where it works, and as of which day it speaks.
 
-    Raises pydantic.ValidationError naming the variable and the value that does not fit.
+    Raises pydantic.ValidationError naming the variable that does not fit; its text shows no value,
+    for some are secrets.
     """
 
     model_config = SettingsConfigDict(

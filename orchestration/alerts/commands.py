@@ -54,9 +54,9 @@ def _check(settings: Settings) -> int:
 
 def _test(settings: Settings) -> int:
     from orchestration.alerts.channels import DeliveryError, channels  # noqa: PLC0415
-    from orchestration.alerts.telling import deliver, test_message  # noqa: PLC0415
+    from orchestration.alerts.telling import deliver, trial_message  # noqa: PLC0415
 
-    message = test_message(settings)
+    message = trial_message(settings)
     answers = deliver(dict.fromkeys(channels(settings), message))
     for name, answer in answers.items():
         is_sent = not isinstance(answer, DeliveryError)

@@ -198,7 +198,7 @@ def deliver(
     return {name: answers.get(name, late) for name in threads}
 
 
-def test_message(settings: Settings) -> Message:
+def trial_message(settings: Settings) -> Message:
     """Return what `warehouse alerts --test` sends."""
     said = "Nothing is wrong. Alerts of this installation will arrive here."
     return Message(f"[warehouse {_place(settings)}] A test", (("A test of alerts", (said,)),))
@@ -256,15 +256,13 @@ def _next(
 ) -> ChannelState:
     """The state of a channel after its message. answer: None when nothing was sent."""
     if isinstance(answer, str):
-        sent = {*due.new, *(trouble for trouble, _ in due.again)}
-        return ChannelState(
-            troubles={
-                trouble.key: _known(trouble, state, now).model_copy(
-                    update={"told_at": now, "version": trouble.version} if trouble in sent else {}
-                )
-                for trouble in troubles
-            }
-        )
+        known = {trouble.key: _known(trouble, state, now) for trouble in troubles}
+        for trouble in (*due.new, *(trouble for trouble, _ in due.again)):
+            since = known[trouble.key].since
+            known[trouble.key] = Told(
+                title=trouble.title, version=trouble.version, since=since, told_at=now
+            )
+        return ChannelState(troubles=known)
     kept = state.troubles | {t.key: _known(t, state, now) for t in troubles}
     if answer is None:
         return state.model_copy(update={"troubles": kept})

@@ -244,6 +244,7 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _backfill(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.alerts.telling import tell_and_log  # noqa: PLC0415
     from orchestration.cli import (  # noqa: PLC0415 - it imports this module
         build_job,
         execute_job,
@@ -262,8 +263,6 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
     except (BackfillError, ReleaseError, WarehouseBusyError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
-    from orchestration.alerts.telling import tell_and_log  # noqa: PLC0415
-
     job = build_job(settings)
     for number, day in enumerate(days, 1):
         place = f"day {number} of {len(days)}, {day.as_of}"

@@ -83,10 +83,16 @@ def test_the_same_trouble_for_another_reason_is_told_at_once(told: House, web: W
     ran(told, Outcome.RELEASED, NOW - HOUR)
     ran(told, Outcome.CRASHED, reason="ValueError: x")
     tell(told.settings, NOW)
-    ran(told, Outcome.CRASHED, NOW + HOUR, reason="KeyError: x")
+    ran(told, Outcome.CRASHED, NOW + HOUR, reason="KeyError: x", stage_under_way="marts")
     tell(told.settings, NOW + HOUR)
-    assert len(web.posts) == 2
     assert "KeyError" in web.texts[1]
+    ran(told, Outcome.RELEASED, NOW + 2 * HOUR)
+    tell(told.settings, NOW + 2 * HOUR)
+    assert headings(web) == [
+        ["A run crashed in no stage"],
+        ["A run crashed in marts"],
+        ["Recovered: A run crashed in marts"],
+    ]
 
 
 def test_a_clock_that_was_set_back_does_not_silence_a_trouble(told: House, web: WebServer) -> None:
