@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from orchestration.landing.feeds import FEEDS
 from orchestration.operations.freshness import RELEASE_WINDOW
@@ -118,14 +119,13 @@ def _failed(record: RunRecord) -> Iterator[Trouble]:
     if record.outcome in GOOD_OUTCOMES:
         return
     failed = [gate for gate in record.gates if not gate["passed"]]
-    yield from (_gate_failed(record, gate["layer"], gate.get("failing", {})) for gate in failed)
+    yield from (_gate_failed(record, gate) for gate in failed)
     if failed:
         return
     stage = record.stage_under_way or (record.stages[-1].name if record.stages else "no stage")
     outcome = Outcome.KILLED if record.outcome is Outcome.RUNNING else record.outcome
     what = {Outcome.CRASHED: "crashed", Outcome.KILLED: "was killed"}.get(outcome, "was stopped")
     cause = _cause(outcome, record.reason)
-    named = [feed.name for feed in FEEDS if feed.name in record.reason]
     yield Trouble(
         kind=Kind.RUN_FAILED,
         subject="",
@@ -133,7 +133,7 @@ def _failed(record: RunRecord) -> Iterator[Trouble]:
         title=f"A run {what} in {stage}",
         facts=(
             f"Run {record.run_id} as of {record.as_of} {what} in {stage}: {cause}.",
-            *([f"Its reason names {_listed(named)}."] if named else []),
+            *_feeds_named_in(record.reason),
             "It released nothing.",
         ),
         remedy=(
@@ -153,8 +153,18 @@ def _cause(outcome: Outcome, reason: str) -> str:
     return next((said for sign, said in _CAUSES if sign in reason), "it found something wrong")
 
 
-def _gate_failed(record: RunRecord, layer: str, failing: Mapping[str, int | None]) -> Trouble:
-    lines = [f"{check}: {_counted(count)}" for check, count in failing.items()]
+def _feeds_named_in(text: str) -> list[str]:
+    named = [feed.name for feed in FEEDS if feed.name in text]
+    return [f"Its reason names {_listed(named)}."] if named else []
+
+
+def _gate_failed(record: RunRecord, gate: Mapping[str, Any]) -> Trouble:
+    """Why a rule is there is said by the suite, what broke it by the data: only the former goes."""
+    layer, failing = gate["layer"], gate.get("failing", {})
+    lines = [
+        f"{check}: {_counted(found['rows'])}. {found['because']}"
+        for check, found in failing.items()
+    ]
     more = len(lines) - _MOST_LISTED
     first = next(iter(failing), "<check id>")
     return Trouble(
@@ -167,8 +177,9 @@ def _gate_failed(record: RunRecord, layer: str, failing: Mapping[str, int | None
             f"Critical failures: {len(lines)}.",
             *lines[:_MOST_LISTED],
             *([f"and {more:,} more"] if more > 0 else []),
+            *_feeds_named_in(" ".join(gate.get("failures", []))),
         ),
-        remedy=(f"`make quality` says what is wrong, `make quality CHECK={first}` in which rows."),
+        remedy=f"`make quality` says what is wrong, `make quality CHECK={first}` in which rows.",
     )
 
 

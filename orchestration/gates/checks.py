@@ -124,7 +124,10 @@ def gate_summary(result: GateResult) -> dict[str, object]:
         "passed": result.passed,
         "check_count": len(result.checks),
         "failures": [check.sentence for check in result.critical_failures],
-        "failing": {c.check.id: c.unexpected_count for c in result.critical_failures},
+        "failing": {
+            check.check.id: {"rows": check.unexpected_count, "because": check.because}
+            for check in result.critical_failures
+        },
         "warnings": [check.sentence for check in result.warnings],
         "overrides": [check.check.id for check in result.overridden],
         "seconds": round(result.seconds, 3),

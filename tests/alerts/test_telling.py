@@ -292,26 +292,6 @@ def test_nobody_is_told_of_a_run_that_is_under_way(told: House, web: WebServer) 
     assert web.posts == []
 
 
-def test_a_run_that_does_not_listen_is_told_before_its_process_is_ended(
-    told: House, web: WebServer
-) -> None:
-    process = told.process(
-        """
-        with warehouse.stage("marts"):
-            warehouse._deadline._grace = timedelta(seconds=1)
-            while True:
-                try:
-                    time.sleep(600)
-                except KeyboardInterrupt:
-                    pass
-        """,
-        WAREHOUSE_RUN_TIMEOUT="1s",
-    )
-    assert process.wait(timeout=120) == 1
-    assert headings(web) == [["A run was stopped in marts"]]
-    assert "it took longer than WAREHOUSE_RUN_TIMEOUT allows" in web.texts[0]
-
-
 # --- the verb -----------------------------------------------------------------------------------
 
 

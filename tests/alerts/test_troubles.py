@@ -41,7 +41,8 @@ def keys(*records: RunRecord, is_running: bool = False) -> list[str]:
 
 
 def gate(layer: str, failing: dict[str, int | None], **more: Any) -> dict[str, Any]:
-    return {"layer": layer, "passed": not failing, "failing": failing} | more
+    told = {check: {"rows": n, "because": "Rows have keys."} for check, n in failing.items()}
+    return {"layer": layer, "passed": not failing, "failing": told} | more
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RELEASED, Outcome.UNCHANGED])
@@ -104,14 +105,15 @@ def test_a_gate_that_stopped_a_run_is_told_with_its_checks_and_not_as_a_failed_r
     stopped = record(
         Outcome.STOPPED,
         reason="[critical] Eva Lind",
-        gates=[gate("landing", failing, failures=["Eva Lind is wrong"])],
+        gates=[gate("landing", failing, failures=["crm/contacts/eva_lind.csv is wrong"])],
     )
     (trouble,) = found(stopped, record(Outcome.RELEASED, hours_ago=24))
     assert trouble.key == "gate_failed landing"
-    assert "raw.crm__contacts/unique: 1,234 rows" in trouble.facts
-    assert "raw.files/any: not as expected" in trouble.facts
+    assert "raw.crm__contacts/unique: 1,234 rows. Rows have keys." in trouble.facts
+    assert "raw.files/any: not as expected. Rows have keys." in trouble.facts
+    assert trouble.facts[-1] == "Its reason names crm/contacts."
     assert "`make quality CHECK=raw.crm__contacts/unique`" in trouble.remedy
-    assert "Eva" not in str(trouble)
+    assert "eva" not in str(trouble).lower()
 
 
 def test_a_record_of_older_code_names_no_checks_and_is_told_all_the_same() -> None:

@@ -72,7 +72,7 @@ def test_merges_of_half_the_customers_stop_the_run_and_name_their_cause(
     assert merged.customers() == before
     (alert,) = web.texts
     assert "The identity gate stopped a run" in alert
-    assert "identity.int_identity_judged/merged_customers: 1 row\n" in alert
+    assert "identity.int_identity_judged/merged_customers: 1 row. So many merges" in alert
     assert "Customers moved more than usual" in alert
     assert "merged_customers (released customers that were merged into others): 40 of 80" in alert
     words = {word for name in PEOPLE for word in name} | {"home.test", "work.test"}
