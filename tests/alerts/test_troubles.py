@@ -202,12 +202,14 @@ def test_a_reason_full_of_a_person_a_newline_and_a_megabyte_gives_a_short_clean_
 
 
 def test_texts_of_any_length_and_kind_become_short_lines_that_slack_takes() -> None:
-    text = f"naïve — 名前 <!channel> & \r\nSubject: x {'é' * 5000}"
+    text = f"naïve — 名前 <!channel> & \r\nSubject: \x07\u202ex {'é' * 5000}"
     trouble = Trouble(Kind.FRESHNESS_LATE, "release", "", text, (text,) * 12, text)
     troubles = [Trouble(Kind.FRESHNESS_LATE, str(n), "", text, (text,), text) for n in range(30)]
-    message = compose("here", new=[trouble, *troubles])
-    assert "\n" not in message.subject
+    message = compose(f"here\n{'h' * 80}", new=[trouble, *troubles])
+    assert message.subject.isprintable()
+    assert len(message.subject) < 160
     assert "名前" in message.subject
+    assert message.text.replace("\n", "").isprintable()
     assert message.subject.endswith("(and 30 more)")
     assert message.text.endswith("`warehouse alerts` lists all of them.")
     sent = payload(message)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestration.operations.ledger import read_ledger
 from orchestration.release import current_release, read_manifest
 from tests.alerts.servers import web_server
 from tests.conftest import Installation
@@ -70,6 +71,10 @@ def test_merges_of_half_the_customers_stop_the_run_and_name_their_cause(
     assert "warehouse override identity.int_identity_judged/merged_customers" in outcome.output
     assert "@home.test" not in outcome.output
     assert merged.customers() == before
+    record = read_ledger(merged.settings)[0][0]
+    assert record.late == {}
+    assert set(record.moved or {}) >= {"merged_customers", "moved_customers"}
+    assert "Causes" not in str(record.moved)
     (alert,) = web.texts
     assert "The identity gate stopped a run" in alert
     assert "identity.int_identity_judged/merged_customers: 1 row. So many merges" in alert
