@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.alerts.commands import add_verbs as add_alert_verbs
 from orchestration.backups.commands import add_verbs as add_backup_verbs
 from orchestration.console import console
 from orchestration.gates.commands import add_verbs as add_gate_verbs
@@ -23,7 +24,7 @@ from orchestration.operations.commands import add_operations
 from orchestration.privacy.commands import add_verbs as add_privacy_verbs
 from orchestration.privacy.retention_commands import add_verbs as add_retention_verbs
 from orchestration.release.commands import add_verbs as add_release_verbs
-from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.settings import PROJECT_ROOT, SECRETS, Settings
 from orchestration.transform.segment_sizes import add_segments
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_backup_verbs(verbs)
     add_retention_verbs(verbs)
     add_operations(verbs)
+    add_alert_verbs(verbs)
     add_segments(verbs)
     return parser
 
@@ -83,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         for problem in error.errors():
-            name = f"WAREHOUSE_{'_'.join(str(part) for part in problem['loc']).upper()}"
-            console.print(f"{name}={problem['input']!r}: {problem['msg']}", markup=False)
+            setting = "_".join(str(part) for part in problem["loc"])
+            given = "…" if setting in SECRETS else repr(problem["input"])
+            console.print(f"WAREHOUSE_{setting.upper()}={given}: {problem['msg']}", markup=False)
         return 2
     try:
         settings.home.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.alerts.telling import AlertError, tell
 from orchestration.gates.checks import gate_checks
 from orchestration.landing import FEEDS, LandingError
 from orchestration.landing.assets import landing
@@ -58,7 +59,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 description="Once a day, also when nothing landed: the as-of day has moved on.",
             )
         ],
-        sensors=[_news_sensor()],
+        sensors=[_news_sensor(), *alerts_sensor(settings)],
         resources={"warehouse": Warehouse()},
         # The multiprocess executor starts a Python per step, 5.5 s each; stages share one process.
         executor=dg.in_process_executor,
@@ -95,6 +96,28 @@ def _news_sensor() -> dg.SensorDefinition:
         return dg.RunRequest(run_key=fingerprint)
 
     return sensor
+
+
+def alerts_sensor(settings: Settings) -> tuple[dg.SensorDefinition, ...]:
+    """The sensor that tells alerts beside runs; there is none where no channel is set up."""
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Tells of runs that were killed or do not end, of releases that are late, and of what "
+            "could not be sent before; what a run finds, it tells itself."
+        ),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:  # noqa: ARG001
+        try:
+            deliveries = tell(Settings())
+        except AlertError as error:
+            return dg.SkipReason(str(error))
+        return dg.SkipReason("; ".join(one.sentence for one in deliveries) or "Nothing to tell.")
+
+    return (sensor,) if settings.sends_alerts else ()
 
 
 def _decided(settings: Settings) -> list[Path]:

@@ -86,8 +86,11 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         settings = _settings_as_of(self.as_of)
         run_id = context.run.run_id if context.run else "manual"
         with only_one_run(settings), run_log_of(settings, run_id) as self._run_log:
-            for killed in close_killed(settings, but=run_id):
-                log.warning("run %s was killed: %s", killed.run_id, killed.reason)
+            if settled := close_killed(settings, but=run_id):
+                for killed in settled:
+                    log.warning("run %s was killed: %s", killed.run_id, killed.reason)
+                # before this run takes over: at its end all may be well
+                _tell_alerts(settings)
             if context.instance is not None:
                 settle_dead_runs(context.instance, settings)
             self._record = _begin(RunRecord.open(settings, run_id), context)
@@ -229,6 +232,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             seconds=record.seconds,
             release=record.release.get("id"),
         )
+        if record.started_by != "backfill":  # which tells once, of its last day
+            _tell_alerts(settings)
 
     def _finish_erasures(self) -> None:
         """Complete what people are to be forgotten, whatever became of the run."""
@@ -285,6 +290,14 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_log.write("error", record.reason)
         if context.instance is not None and context.run is not None:
             context.instance.report_run_failed(context.run, record.reason)
+        _tell_alerts(self._settings)
+
+
+def _tell_alerts(settings: Settings) -> None:
+    if settings.sends_alerts:
+        from orchestration.alerts.telling import tell_and_log  # noqa: PLC0415 - hardly ever
+
+        tell_and_log(settings)
 
 
 def _stop(sentence: str) -> dg.Failure:

@@ -7,19 +7,32 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestration.alerts.addresses import (
+    check_password,
+    check_webhook,
+    parse_addresses,
+    parse_server,
+)
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# What is given for these is not shown, not even when it is wrong.
+SECRETS = frozenset({"alert_webhook", "alert_smtp", "alert_password"})
 
 
 class Settings(BaseSettings):
     """Where the warehouse reads, where it works, and as of which day it speaks.
 
-    Raises pydantic.ValidationError naming the variable and the value that does not fit.
+    Raises pydantic.ValidationError naming the variable that does not fit; its text shows no value,
+    for some are secrets.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_", frozen=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="WAREHOUSE_", frozen=True, validate_default=True, hide_input_in_errors=True
+    )
 
     landing: Path = Field(
         default=PROJECT_ROOT / "seeds" / "landing",
@@ -84,6 +97,23 @@ class Settings(BaseSettings):
         default=timedelta(hours=6),
         description="How long a run may take before it is stopped, for example `6h`, `90m`, `30s`.",
     )
+    alert_webhook: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL that takes alerts as Slack does, or `@<file>` that holds it; a secret.",
+    )
+    alert_to: str = Field(
+        default="", description="Who gets alerts by e-mail, addresses with commas between them."
+    )
+    alert_from: str = Field(
+        default="", description="Who e-mails of alerts are from; the first recipient unless set."
+    )
+    alert_smtp: str = Field(
+        default="", description="Mail server that alerts are sent through, `smtp://user@host:587`."
+    )
+    alert_password: SecretStr = Field(
+        default=SecretStr(""),
+        description="Password of the user of that server, or `@<file>` that holds it; a secret.",
+    )
 
     @field_validator("run_timeout", mode="before")
     @classmethod
@@ -95,6 +125,38 @@ class Settings(BaseSettings):
             raise ValueError("expected a time with its unit, for example 6h, 90m or 30s")
         seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
         return timedelta(seconds=int(match[1]) * seconds)
+
+    @field_validator("alert_webhook", mode="after")
+    @classmethod
+    def _webhook(cls, url: SecretStr) -> SecretStr:
+        return SecretStr(check_webhook(url.get_secret_value())) if url.get_secret_value() else url
+
+    @field_validator("alert_to", "alert_from", mode="after")
+    @classmethod
+    def _addresses(cls, text: str, info: ValidationInfo) -> str:
+        if text and len(parse_addresses(text)) > 1 and info.field_name == "alert_from":
+            raise ValueError("expected one e-mail address")
+        return text
+
+    @field_validator("alert_smtp", mode="after")
+    @classmethod
+    def _mail_server(cls, text: str, info: ValidationInfo) -> str:
+        if text:
+            parse_server(text)
+        if bool(text) != bool(info.data.get("alert_to", text)):
+            raise ValueError("it and WAREHOUSE_ALERT_TO mean nothing without each other: set both")
+        return text
+
+    @field_validator("alert_password", mode="after")
+    @classmethod
+    def _mail_password(cls, password: SecretStr, info: ValidationInfo) -> SecretStr:
+        check_password(password.get_secret_value())
+        if (server := info.data.get("alert_smtp")) is None:
+            return password  # that is wrong already
+        user = parse_server(server).user if server else ""
+        if bool(user) != bool(password.get_secret_value()):
+            raise ValueError("it and the user in WAREHOUSE_ALERT_SMTP need each other: set both")
+        return password
 
     @field_validator("memory_limit", mode="after")
     @classmethod
@@ -182,6 +244,18 @@ class Settings(BaseSettings):
     def requests(self) -> Path:
         """Folder of the landing in which people ask to be forgotten."""
         return self.landing / "privacy" / "erasures"
+
+    @property
+    def alerts(self) -> Path:
+        """What was told to whom by alerts and still stands, for each channel."""
+        return self.home / "alerts.json"
+
+    @property
+    def sends_alerts(self) -> bool:
+        """Whether alerts have anywhere to go; a copy to try something in sends none."""
+        return bool(self.alert_webhook.get_secret_value() or self.alert_smtp) and (
+            not self.is_scratch
+        )
 
     @property
     def is_scratch(self) -> bool:

@@ -96,10 +96,12 @@ class Installation:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_from_outside() -> Iterator[None]:
-    """No test touches decisions or a database of the person who runs the tests."""
+    """No test touches decisions, a database or alerts of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("WAREHOUSE_DECISIONS", raising=False)
         patch.delenv("WAREHOUSE_POSTGRES", raising=False)
+        for setting in ("WEBHOOK", "TO", "FROM", "SMTP", "PASSWORD"):
+            patch.delenv(f"WAREHOUSE_ALERT_{setting}", raising=False)
         yield
 
 

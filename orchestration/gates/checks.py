@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.database import working_file
 from orchestration.gates import (
     LAYERS,
     CheckResult,
@@ -16,6 +17,7 @@ from orchestration.gates import (
     build_data_docs,
     run_gate,
 )
+from orchestration.gates.drift import late_feeds
 from orchestration.gates.setting_aside import set_failing_rows_aside
 from orchestration.landing import FEEDS, Feed
 from orchestration.landing.feed_policies import FeedPolicyError, read_policies
@@ -73,6 +75,7 @@ def gate_checks(
                 *(gate for gate in warehouse.record.gates if gate["layer"] != layer),
                 gate_summary(result),
             ]
+            _tell_what_is_unusual(layer, warehouse)
         selected = [key.asset_key for key in context.selected_asset_check_keys]
         yield from _verdicts(result, selected, warehouse.settings.home / "data_docs")
 
@@ -97,6 +100,23 @@ def _passed_without_a_few_rows(
             rebuild(settings, feeds)
 
 
+def _tell_what_is_unusual(layer: str, warehouse: Warehouse) -> None:
+    """Keep in the record what an alert tells of, in sentences of names and counts alone."""
+    if layer not in ("landing", "identity"):
+        return
+    with working_file(warehouse.settings).connect(read_only=True) as connection:
+        if layer == "landing":
+            warehouse.record.late = late_feeds(connection)
+        else:
+            found = connection.execute(
+                # what caused it may be a value of a person
+                "select measure, split_part(sentence, '. Causes: ', 1)"
+                " from identity.int_identity_judged"
+                " where verdict in ('warning', 'critical') order by measure"
+            ).fetchall()
+            warehouse.record.moved = dict(found)
+
+
 def gate_summary(result: GateResult) -> dict[str, object]:
     """What the record of a run and the manifest of a release keep of a gate."""
     return {
@@ -104,6 +124,10 @@ def gate_summary(result: GateResult) -> dict[str, object]:
         "passed": result.passed,
         "check_count": len(result.checks),
         "failures": [check.sentence for check in result.critical_failures],
+        "failing": {
+            check.check.id: {"rows": check.unexpected_count, "because": check.because}
+            for check in result.critical_failures
+        },
         "warnings": [check.sentence for check in result.warnings],
         "overrides": [check.check.id for check in result.overridden],
         "seconds": round(result.seconds, 3),

@@ -255,6 +255,15 @@ def accept_deliveries(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def late_feeds(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the feeds that `judge_deliveries` found late, with its sentence of feed and days."""
+    found = connection.execute(
+        "select feed, min_by(sentence, measure) from quality.drift_findings"
+        " where measure in ('gap', 'missing') group by feed order by feed"
+    ).fetchall()
+    return dict(found)
+
+
 def _has_files(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute(
         "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"

@@ -244,6 +244,7 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _backfill(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.alerts.telling import tell_and_log  # noqa: PLC0415
     from orchestration.cli import (  # noqa: PLC0415 - it imports this module
         build_job,
         execute_job,
@@ -281,10 +282,12 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
                 f"days before it stay released.",
                 style="red",
             )
+            tell_and_log(settings)
             return 1
         console.print(
             f"{place}: {record.outcome} {record.release['id']}"
             f" ({time.perf_counter() - started:.1f} s)"
         )
+    tell_and_log(settings)
     console.print(f"Readers now see {days[-1].as_of}.")
     return 0

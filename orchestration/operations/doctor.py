@@ -21,6 +21,9 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from orchestration.alerts.addresses import SecretError, revealed
+from orchestration.alerts.channels import channels
+from orchestration.alerts.telling import AlertError, undelivered
 from orchestration.backups.archive import (
     BackupError,
     backup_key,
@@ -583,6 +586,29 @@ def _postgres(settings: Settings) -> _Found:
         yield Level.OK if is_well else Level.ERROR, found, remedy
 
 
+def _alerts(settings: Settings) -> _Found:
+    if not settings.sends_alerts:
+        yield Level.OK, "none are sent; docs/operations.md says how to", ""
+        return
+    remedy = "`warehouse alerts --test` tries it; until then nobody is told by it."
+    fine = True
+    for name in ("alert_webhook", "alert_password"):
+        try:
+            revealed(getattr(settings, name).get_secret_value(), f"WAREHOUSE_{name.upper()}")
+        except SecretError as error:
+            fine = False
+            yield Level.ERROR, str(error), remedy
+    try:
+        for sentence in undelivered(settings):
+            fine = False
+            yield Level.WARNING, sentence, "Correct the setting, or see to the server."
+    except AlertError as error:
+        fine = False
+        yield Level.WARNING, str(error), ""
+    if fine:
+        yield Level.OK, f"by {' and '.join(one.name for one in channels(settings))}", ""
+
+
 def _left_behind(settings: Settings) -> _Found:
     """What killed runs left; the next run sweeps it up by itself."""
     killed = [r for r in read_ledger(settings)[0] if r.outcome is Outcome.RUNNING]
@@ -682,6 +708,7 @@ _CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "working database": _database,
     "release": _release,
     "Postgres": _postgres,
+    "alerts": _alerts,
     "left behind": _left_behind,
     "Dagster's storage": _dagster,
     "telemetry": _telemetry,

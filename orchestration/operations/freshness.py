@@ -1,7 +1,7 @@
 """How new each feed is: its newest file, and its newest record by the record's own time."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 
@@ -10,6 +10,9 @@ from orchestration.landing.report import LandingReport
 from orchestration.operations.ledger import FeedFreshness, read_ledger
 from orchestration.settings import Settings
 from orchestration.sql import literal, quoted
+
+RELEASE_WINDOW = timedelta(hours=26)
+"""A release is late after a day and two hours: the morning run may take its time once."""
 
 
 def feed_freshness(

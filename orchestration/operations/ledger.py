@@ -66,7 +66,9 @@ class RunRecord(BaseModel):
     `schedule <name>`, `sensor <name>`, `ui`. disk: bytes in `$WAREHOUSE_HOME` by part at the end.
     retention: rows that expired by feed, and those that a hold or a missing date kept. erasures:
     those that it completed. unfinished: why one that is pending was not completed. behind: why
-    Postgres does not show the release.
+    Postgres does not show the release. late: feeds that are late against their own rhythm; moved:
+    measures by which customers moved further from the last release than usual; a sentence each,
+    None when the gate that tells was not asked.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -92,6 +94,8 @@ class RunRecord(BaseModel):
     erasures: list[str] = Field(default_factory=list)
     unfinished: str = ""
     behind: str = ""
+    late: dict[str, str] | None = None
+    moved: dict[str, str] | None = None
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> "RunRecord":

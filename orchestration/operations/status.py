@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.alerts.telling import AlertError, undelivered
 from orchestration.backups.archive import BackupError, known_backups
 from orchestration.database import working_file
 from orchestration.keys import BadKeyError
@@ -125,6 +126,10 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
     try:
         status.backups = known_backups(settings)
     except BackupError as error:
+        status.attention.append(str(error))
+    try:
+        status.attention += undelivered(settings)
+    except AlertError as error:
         status.attention.append(str(error))
     if broken:
         status.attention.append(

@@ -10,6 +10,7 @@ import duckdb
 
 from orchestration.database import working_file
 from orchestration.gates import gate_records, why_not_released
+from orchestration.operations.freshness import RELEASE_WINDOW
 from orchestration.operations.ledger import Outcome
 from orchestration.operations.run_log import without_personal_data
 from orchestration.provenance import provenance
@@ -31,9 +32,8 @@ def release_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         group_name="release",
         owners=["team:data-platform"],
         kinds={"duckdb", "parquet"},
-        # A day and two hours: the morning run may take its time once.
         freshness_policy=dg.FreshnessPolicy.time_window(
-            fail_window=timedelta(hours=26), warn_window=timedelta(hours=25)
+            fail_window=RELEASE_WINDOW, warn_window=RELEASE_WINDOW - timedelta(hours=1)
         ),
         description=(
             "The published marts: `current/warehouse.duckdb`, `current/parquet/`, a file for each "

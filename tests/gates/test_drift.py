@@ -16,6 +16,7 @@ from orchestration.gates.drift import (
     accept_deliveries,
     judge_all,
     judge_deliveries,
+    late_feeds,
     load_bands,
 )
 from orchestration.landing import land
@@ -506,6 +507,19 @@ def test_a_feed_that_stays_away_while_others_come_is_named(shop: Shop) -> None:
 
     assert level == "warning"
     assert "though other feeds came" in sentence
+    with shop.connect() as connection:
+        assert late_feeds(connection) == {"shop/orders": sentence}
+
+
+def test_a_feed_whose_delivery_is_only_strange_is_not_late(shop: Shop) -> None:
+    strange = each("currency_code", lambda _: "")(day_of("shop/orders", LAST))
+    shop.deliver("shop/orders", LAST, strange)
+    shop.settings = shop.settings.model_copy(update={"as_of": LAST + timedelta(days=1)})
+    found = shop.judge()
+
+    assert any("currency_code" in finding for finding in found)
+    with shop.connect() as connection:
+        assert list(late_feeds(connection)) == ["shop/customers"]
 
 
 def test_the_landing_gate_stops_for_a_critical_finding_and_passes_for_a_clean_day(

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.operations.ledger import Outcome, read_ledger
 from orchestration.run import Warehouse
+from tests.alerts.servers import web_server
 from tests.operations.conftest import House
 
 ENDLESS = "select count(*) from range(1000000000000) as a, range(1000) as b where a.range % 7 = 8"
@@ -73,20 +74,24 @@ def test_a_run_in_time_is_left_alone_and_its_watch_ends_with_it(house: House) ->
     assert threading.active_count() <= before
 
 
-def test_what_does_not_listen_is_ended_with_its_process(house: House) -> None:
-    process = house.process(
-        """
-        with warehouse.stage("marts"):
-            warehouse._deadline._grace = timedelta(seconds=1)
-            while True:
-                try:
-                    time.sleep(600)
-                except KeyboardInterrupt:
-                    pass
-        """,
-        WAREHOUSE_RUN_TIMEOUT="1s",
-    )
-    assert process.wait(timeout=120) == 1
+def test_what_does_not_listen_is_ended_with_its_process_and_tells_so_before(house: House) -> None:
+    with web_server() as web:
+        process = house.process(
+            """
+            with warehouse.stage("marts"):
+                warehouse._deadline._grace = timedelta(seconds=1)
+                while True:
+                    try:
+                        time.sleep(600)
+                    except KeyboardInterrupt:
+                        pass
+            """,
+            WAREHOUSE_RUN_TIMEOUT="1s",
+            WAREHOUSE_ALERT_WEBHOOK=web.url,
+        )
+        assert process.wait(timeout=120) == 1
+    assert "A run was stopped in marts" in web.texts[0]
+    assert "it took longer than WAREHOUSE_RUN_TIMEOUT allows" in web.texts[0]
     record = read_ledger(house.settings)[0][0]
     assert record.outcome is Outcome.STOPPED
     assert record.reason.endswith("It did not stop by itself, so its process was ended.")

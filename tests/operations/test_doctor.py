@@ -30,7 +30,7 @@ def findings(house: House) -> dict[str, dict[str, str]]:
 def test_a_new_installation_has_nothing_to_fix_but_that_nothing_is_released(house: House) -> None:
     found = findings(house)
     assert {name for name, finding in found.items() if finding["level"] != "ok"} == {"release"}
-    assert len(found) == 23
+    assert len(found) == 24
     shown = house.warehouse("doctor")
     assert shown.exit_code == 0
     assert "0 errors" in shown.output

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestration.operations.ledger import read_ledger
 from orchestration.release import current_release, read_manifest
+from tests.alerts.servers import web_server
 from tests.conftest import Installation
 
 FIRST = ("Ada", "Bram", "Cleo", "Dora", "Egon", "Fritz", "Greta", "Hugo")
@@ -53,11 +55,13 @@ def merged(new_installation: Callable[[], Installation]) -> Installation:
 
 
 def test_merges_of_half_the_customers_stop_the_run_and_name_their_cause(
-    merged: Installation,
+    merged: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = merged.customers()
 
-    outcome = merged.warehouse("run", as_of="2026-06-02")
+    with web_server() as web:
+        monkeypatch.setenv("WAREHOUSE_ALERT_WEBHOOK", web.url)
+        outcome = merged.warehouse("run", as_of="2026-06-02")
 
     assert outcome.exit_code == 1
     assert "merged_customers (released customers that were merged into others): 40 of 80" in (
@@ -67,6 +71,17 @@ def test_merges_of_half_the_customers_stop_the_run_and_name_their_cause(
     assert "warehouse override identity.int_identity_judged/merged_customers" in outcome.output
     assert "@home.test" not in outcome.output
     assert merged.customers() == before
+    record = read_ledger(merged.settings)[0][0]
+    assert record.late == {}
+    assert set(record.moved or {}) >= {"merged_customers", "moved_customers"}
+    assert "Causes" not in str(record.moved)
+    (alert,) = web.texts
+    assert "The identity gate stopped a run" in alert
+    assert "identity.int_identity_judged/merged_customers: 1 row. So many merges" in alert
+    assert "Customers moved more than usual" in alert
+    assert "merged_customers (released customers that were merged into others): 40 of 80" in alert
+    words = {word for name in PEOPLE for word in name} | {"home.test", "work.test"}
+    assert not {word for word in words if word in str(web.posts)}
 
 
 def test_who_answers_for_it_lets_it_pass_and_is_published_with_it(merged: Installation) -> None:
