@@ -74,13 +74,16 @@ CONFIG: Mapping[str, Any] = {
         "columnPadding": 14,
         "labelLimit": 200,
         # names in a row as long as there is room for them
-        "columns": {"expr": "width < 400 ? 2 : 6"},
+        "columns": {"expr": "width < 300 ? 2 : 4"},
         "titleColor": colour("soft"),
         "titleFontWeight": "normal",
     },
     "text": {"color": colour("ink"), "fontSize": 12},
     "bar": {"cornerRadiusEnd": 2},
 }
+
+# Of five or more long names.
+_LONG_LEGEND = alt.Legend(columns=alt.ExprRef("width < 300 ? 2 : width < 520 ? 3 : 6"))
 
 Chart = Any  # `alt.Chart` or `alt.LayerChart`, whose methods have no types
 Chartist = Callable[[Sequence[Row], str], Chart]
@@ -260,7 +263,10 @@ def cohort_retention(found: Sequence[Row], currency: str) -> Chart:  # noqa: ARG
     """A row for each cohort, a column for each month since, the share in the cell."""
     period = found[0]["cohort_period"] if found else "month"
     cohorts = {row["cohort_start"]: _cohort(row) for row in found}
-    read = [row | {"cohort": cohorts[row["cohort_start"]]} for row in found]
+    read = [
+        row | {"cohort": cohorts[row["cohort_start"]], "percent": _percent(row["retained_ratio"])}
+        for row in found
+    ]
     base = alt.Chart(_data(read)).encode(
         x=alt.X(
             "period_offset:O",
@@ -269,19 +275,16 @@ def cohort_retention(found: Sequence[Row], currency: str) -> Chart:  # noqa: ARG
         ),
         y=alt.Y("cohort:N", sort=list(cohorts.values()), title=None),
     )
-    seen = [row["retained_ratio"] for row in found if row["retained_ratio"] is not None]
-    most = max(seen, default=0) or 1
+    most = max((row["percent"] for row in read if row["percent"] is not None), default=0) or 1
     cells = base.mark_rect(cornerRadius=2, stroke=colour("paper"), strokeWidth=1).encode(
         color=alt.Color(
-            "retained_ratio:Q",
+            "percent:Q",
             scale=alt.Scale(
                 type="quantize",
                 domain=[0, most],
                 range=[colour(f"step-{step}") for step in range(len(STEPS))],
             ),
-            legend=alt.Legend(
-                title="% of the cohort", labelExpr="format(100 * datum.value, '.0f')"
-            ),
+            legend=alt.Legend(title="% of the cohort", format=".0f"),
         ),
         tooltip=[
             alt.Tooltip("cohort:N", title="first purchase"),
@@ -297,6 +300,10 @@ def cohort_retention(found: Sequence[Row], currency: str) -> Chart:  # noqa: ARG
         .encode(text=alt.value("·"))
     )
     return (cells + hidden).properties(height=max(len(cohorts), 1) * 24)
+
+
+def _percent(ratio: float | None) -> float | None:
+    return None if ratio is None else 100 * ratio
 
 
 def _cohort(row: Row) -> str:
@@ -333,6 +340,7 @@ def retention_bridge(found: Sequence[Row], currency: str) -> Chart:  # noqa: ARG
                     domain=[move for move, _, _ in _MOVES.values()],
                     range=[colour(name) for _, _, name in _MOVES.values()],
                 ),
+                legend=_LONG_LEGEND,
             ),
             order=alt.Order("place:Q"),
             tooltip=[
@@ -505,6 +513,7 @@ def attribution(found: Sequence[Row], currency: str) -> Chart:
                     domain=[label(model) for model in _MODELS],
                     range=[colour(name) for name in _MODELS.values()],
                 ),
+                legend=_LONG_LEGEND,
             ),
             shape=alt.Shape(
                 "attribution_model:N",
@@ -512,6 +521,7 @@ def attribution(found: Sequence[Row], currency: str) -> Chart:
                     domain=[label(model) for model in _MODELS],
                     range=["triangle-up", "circle", "diamond", "cross", "square"],
                 ),
+                legend=_LONG_LEGEND,
             ),
             tooltip=[
                 "channel:N",
