@@ -1,7 +1,8 @@
-"""Verbs of the `warehouse` command about releases: releases, rollback, send, audit."""
+"""Verbs of the `warehouse` command about releases: releases, report, rollback, send, audit."""
 
 import argparse
 import json
+import webbrowser
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -30,6 +31,9 @@ def add_verbs(verbs: "Verbs") -> None:
     back.set_defaults(action=_rollback)
     listed = verbs.add_parser("releases", help="list the releases on disk")
     listed.set_defaults(action=_releases)
+    report = verbs.add_parser("report", help="say where the report of the current release is")
+    report.add_argument("--open", action="store_true", help="open it in the browser, too")
+    report.set_defaults(action=_report)
     send = verbs.add_parser("send", help="send the current release to Postgres again")
     send.set_defaults(action=_send)
     audit = verbs.add_parser("audit", help="say what made a release, and what has changed since")
@@ -75,6 +79,29 @@ def _releases(settings: Settings, options: argparse.Namespace) -> int:  # noqa: 
     except ReleaseError as error:
         return _refuse(error)
     console.print(table)
+    return 0
+
+
+def _report(settings: Settings, options: argparse.Namespace) -> int:
+    from orchestration.report.reports import PAGE  # noqa: PLC0415 - it knows releases
+
+    try:
+        release = current_release(settings)
+    except ReleaseError as error:
+        return _refuse(error)
+    if release is None:
+        console.print(f"Nothing is released in {settings.home} yet.", markup=False)
+        return 1
+    page = release.path / PAGE
+    if not page.is_file():
+        console.print(
+            f"Release {release.id} was made without a report; `make run REBUILD=1` makes one.",
+            markup=False,
+        )
+        return 1
+    console.print(str(page), markup=False, soft_wrap=True)
+    if options.open and not webbrowser.open(page.as_uri()):
+        console.print("No browser is known here; open the file yourself.", markup=False)
     return 0
 
 

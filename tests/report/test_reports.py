@@ -29,6 +29,7 @@ from orchestration.report.reports import (
     write_report,
 )
 from orchestration.settings import Settings
+from tests.conftest import Installation
 
 FEED = Feed(
     feed="crm/contacts",
@@ -249,3 +250,17 @@ def test_reasons_of_rejects_come_without_the_values_they_speak_of(tmp_path: Path
     assert {reject.reason for reject in facts.rejects} == {*REASONS.values()}
     assert sum(reject.line_count for reject in facts.rejects) == len(REASONS)
     assert "Lind" not in facts.model_dump_json()
+
+
+def test_the_command_says_where_the_report_is_or_why_there_is_none(
+    release: Callable[..., Release], settings: Settings
+) -> None:
+    house = Installation(settings.landing, settings.home)
+    nothing = house.warehouse("report")
+    assert (nothing.exit_code, "Nothing is released" in nothing.output) == (1, True)
+    page = release().path / PAGE
+    told = house.warehouse("report")
+    assert (told.exit_code, told.output.strip()) == (0, str(page))
+    page.unlink()
+    without = house.warehouse("report")
+    assert (without.exit_code, "made without a report" in without.output) == (1, True)
