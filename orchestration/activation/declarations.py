@@ -137,8 +137,8 @@ def _contradictions(export: Export, audiences: Mapping[str, Mapping[str, str]]) 
             f"identifier: {export.identifier} is of channel {channel}, and audience"
             f" {export.audience!r} is reached by {audience['channel']}."
         )
-    if export.platform is not None and audience["purpose"] != SHARING:
+    if export.identifier.is_hashed and audience["purpose"] != SHARING:
         yield (
             f"audience: {export.audience!r} agreed to {audience['purpose']}, which is no consent to"
-            f" be handed to {export.platform}; take an audience of purpose {SHARING}."
+            f" be handed to a platform; take an audience of purpose {SHARING}."
         )

@@ -1,5 +1,6 @@
 """A person is forgotten: no byte of them is left, nothing brings them back, others stay right."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.activation.declarations import read_exports
 from orchestration.database import DatabaseFile
 from orchestration.landing import FEEDS
 from orchestration.privacy.certificates import certificates, pending
@@ -153,6 +155,7 @@ def forgotten(
     people = people_of(installation, bridging)
     dry = installation.warehouse("forget", bridging, as_of="2026-07-02")
     untouched = Scanner(people.needles).folder(installation.home).places
+    exported = Scanner(people.needles).folder(installation.home / "exports").places
     outcome = installation.warehouse("forget", bridging, "--confirm", *BY, as_of="2026-07-02")
     return {
         "installation": installation,
@@ -161,6 +164,7 @@ def forgotten(
         "work": work,
         "dry": dry,
         "untouched": untouched,
+        "exported": exported,
         "outcome": outcome,
         "folder": folder,
         "backup": backup,
@@ -183,6 +187,31 @@ def test_no_byte_of_the_person_is_left(forgotten: Mapping[str, Any]) -> None:
     findings = Scanner(people.needles, people.keys).folder(installation.home)
     assert findings.places == []
     assert findings.cell_count > 1_000_000
+
+
+def test_what_was_exported_of_the_person_is_gone_and_the_search_knows_every_hash_of_it(
+    forgotten: Mapping[str, Any],
+) -> None:
+    """Their own exports, and for the hashes whoever else is handed to a platform."""
+    installation = forgotten["installation"]
+    assert forgotten["exported"]
+    (current,) = list_releases(installation.settings)[-1:]
+    exports = read_exports()
+    assert len(exports) > 2
+    for one in exports:
+        (version,) = (installation.home / "exports" / one.name).glob("2*")
+        assert version.name.endswith(current.id)
+        manifest = json.loads((version / "manifest.json").read_text())
+        was_there = any(place.startswith(f"{one.name}/") for place in forgotten["exported"])
+        assert (manifest["previous"] is None) == (was_there or one.mode == "full"), one.name
+    members = installation.query(
+        "select customer_id, address from marts.audience_members"
+        " where audience = 'Partner Lookalikes' order by 1"
+    )
+    known = set(people_of(installation, *(customer for customer, _ in members)).needles)
+    for name in ("lookalikes_meta/latest/members.csv", "lookalikes_google/latest/members.parquet"):
+        hashes = duckdb.execute(f"from '{installation.home / 'exports' / name}'").fetchall()
+        assert {text for (text,) in hashes} <= known
 
 
 def test_a_backup_without_the_person_takes_the_place_of_older_ones(
