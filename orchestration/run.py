@@ -17,7 +17,7 @@ import duckdb
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from orchestration.activation.exporting import ExportError, follow
+from orchestration.activation.exporting import follow
 from orchestration.database import encrypt_home, working_file
 from orchestration.faults import told
 from orchestration.operations import retention
@@ -267,10 +267,12 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         if record.exports_behind or record.started_by == BACKFILL or not has_new:
             return
         try:
-            for version in follow(self._settings, log.info):
-                record.exports[version.manifest.export] = version.path.name
-        except (ExportError, ReleaseError, SegmentRuleError, OSError) as error:
-            record.exports_behind = without_personal_data(str(error))
+            made, problems = follow(self._settings, log.info)
+        except (ReleaseError, SegmentRuleError, OSError) as error:
+            made, problems = [], [without_personal_data(str(error))]
+        record.exports |= {version.manifest.export: version.path.name for version in made}
+        if problems:
+            record.exports_behind = " ".join(problems)
             log.error("%s", record.exports_behind)
             self._run_log.write("error", record.exports_behind)
 

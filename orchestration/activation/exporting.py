@@ -121,24 +121,24 @@ class Version:
         return self.path / f"members.{self.manifest.format}"
 
 
-def follow(settings: Settings, progress: Progress = lambda _: None) -> list[Version]:
-    """Bring every declared export up to the current release, and delete others'; returns new ones.
+def follow(
+    settings: Settings, progress: Progress = lambda _: None
+) -> tuple[list[Version], list[str]]:
+    """Bring every declared export up to the current release, and delete those of no declaration.
 
-    Only for who holds the lock of the home. Without a release, and in a copy to try something in,
-    nothing is exported. Raises ExportRuleError, and ExportError or ReleaseError when one cannot be
-    made; others are made all the same.
+    Only for who holds the lock of the home. Returns new versions, and a sentence for each export
+    that is not made. Without a release, and in a copy to try something in, nothing is exported.
+    Raises SegmentRuleError, ReleaseError, or OSError where one cannot be deleted.
     """
     if settings.is_scratch or (release := current_release(settings)) is None:
-        return []
+        return [], []
     declared = read_exports()
     for folder in _folders(settings.exports):
         if folder.name not in {one.name for one in declared}:
             delete_versions(folder, _versions(folder))
             progress(f"{folder.name} is no longer declared and was deleted")
     made, problems = export_each(settings, declared, release, progress)
-    if problems:
-        raise ExportError(" ".join(problems))
-    return [version for version in made if version.is_new]
+    return [version for version in made if version.is_new], problems
 
 
 def export_each(
@@ -175,7 +175,7 @@ def export(
         folder = settings.exports / declared.name
         before = newest(folder)
         _refuse_older(settings, declared, release, before)
-        if before and _is_up_to_date(before.manifest, declared, release):
+        if before and _is_up_to_date(before, declared, release):
             _link(before.path)
             return before
         _remember(settings)
@@ -508,11 +508,17 @@ def _link(version: Path) -> None:
 # --- what is there ------------------------------------------------------------------------------
 
 
-def _is_up_to_date(manifest: ExportManifest, declared: Export, release: Release) -> bool:
+def _is_up_to_date(version: Version, declared: Export, release: Release) -> bool:
+    """Whether a version is what a release makes, by its manifest and the sizes of its files."""
+    manifest = version.manifest
     return (
         manifest.release_id == release.id
         and manifest.format is declared.format
         and manifest.names_members_as(declared)
+        and all(
+            (version.path / name).is_file() and (version.path / name).stat().st_size == file.size
+            for name, file in manifest.files.items()
+        )
     )
 
 

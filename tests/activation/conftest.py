@@ -1,7 +1,7 @@
 """A small house whose releases hold audiences only, and exports made of them."""
 
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -109,6 +109,7 @@ def _rows(rows: Collection[tuple[str, bool]]) -> str:
 def listed(version: Version, name: str = "members") -> set[str]:
     """The identifiers in a file of a version, read as anybody would read it."""
     path = version.path / f"{name}.{version.manifest.format}"
+    rows: Sequence[Sequence[str]]
     if path.suffix == ".parquet":
         rows = duckdb.execute(f"select * from read_parquet({literal(path)})").fetchall()
     else:

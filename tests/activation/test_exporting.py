@@ -23,6 +23,7 @@ from orchestration.activation.exporting import (
     follow,
 )
 from orchestration.keys import make_key
+from orchestration.operations.retention import EXPORTS_KEPT
 from orchestration.privacy.certificates import plan_erasure
 from orchestration.privacy.people import People
 from orchestration.release import Release, current_release, rollback
@@ -243,11 +244,19 @@ def test_after_a_version_that_was_changed_by_hand_comes_a_whole_list(
     assert listed(second) == {"ann@x.test"}
 
 
+def test_a_file_that_somebody_has_deleted_is_made_anew_of_the_same_release(world: World) -> None:
+    release = world.publish(ANN)
+    world.export(release).members.unlink()
+    again = world.export(release)
+    assert again.is_new
+    assert (again.manifest.mode, listed(again)) == ("replace", {"ann@x.test"})
+
+
 def test_only_the_last_few_versions_are_kept(world: World) -> None:
     for number in range(5):
         world.export(world.publish({"a": f"p{number}@x.test"}))
     folder = world.settings.exports / "letters"
-    assert len(list(folder.glob("2*"))) == exporting.EXPORTS_KEPT
+    assert len(list(folder.glob("2*"))) == EXPORTS_KEPT
     assert listed(world.last()) == {"p4@x.test"}
     assert {path.name for path in folder.iterdir()} - {"latest"} == {
         path.name for path in folder.glob("2*")
@@ -330,7 +339,7 @@ def test_an_encrypted_release_is_exported_like_a_plain_one(world: World) -> None
 def test_a_copy_to_try_something_in_exports_nothing(world: World) -> None:
     release = world.publish(ANN)
     (world.settings.home / ".scratch").touch()
-    assert follow(world.settings) == []
+    assert follow(world.settings) == ([], [])
     with pytest.raises(ExportError, match="a copy to try something in"):
         world.export(release)
     assert not world.settings.exports.exists()
@@ -355,14 +364,16 @@ def test_what_is_declared_is_brought_up_to_the_release_and_what_is_not_any_more_
     monkeypatch.setattr(
         exporting, "read_exports", lambda: tuple(declared(name=name) for name in names)
     )
-    assert follow(world.settings) == []
+    assert follow(world.settings) == ([], [])
     world.publish(ANN)
-    assert sorted(version.manifest.export for version in follow(world.settings)) == sorted(names)
+    made, problems = follow(world.settings)
+    assert sorted(version.manifest.export for version in made) == sorted(names)
+    assert problems == []
     before = tree(world.settings.exports)
-    assert follow(world.settings) == []
+    assert follow(world.settings) == ([], [])
     assert tree(world.settings.exports) == before
     names.remove("cards")
-    assert follow(world.settings) == []
+    assert follow(world.settings) == ([], [])
     assert {path.name for path in world.settings.exports.iterdir()} == {"letters", "notes"}
     assert (foreign / "latest").read_text() == "somebody else's"
 
