@@ -26,7 +26,7 @@ from orchestration.keys import make_key
 from orchestration.operations.retention import EXPORTS_KEPT
 from orchestration.privacy.certificates import plan_erasure
 from orchestration.privacy.people import People
-from orchestration.release import Release, current_release, rollback
+from orchestration.release import Release, ReleaseError, current_release, rollback
 from orchestration.settings import Settings
 from tests.activation.conftest import AUDIENCE, World, declared, listed
 
@@ -329,11 +329,19 @@ def test_one_export_that_fails_keeps_no_other_from_being_made(world: World) -> N
     assert len(problems) == 1
 
 
-def test_an_encrypted_release_is_exported_like_a_plain_one(world: World) -> None:
+def test_an_encrypted_release_is_exported_like_a_plain_one_but_not_without_its_key(
+    world: World,
+) -> None:
     for key in ("steward", "working"):
         make_key(world.settings, key)
     version = world.export(world.publish(ANN))
     assert listed(version) == {"ann@x.test"}
+    (world.settings.keys / "steward.key").unlink()
+    sealed = current_release(world.settings)
+    assert sealed is not None
+    with pytest.raises(ReleaseError, match="its key is not here"):
+        world.export(sealed, declared(name="other"))
+    assert not list((world.settings.exports / "other").iterdir())
 
 
 def test_a_copy_to_try_something_in_exports_nothing(world: World) -> None:
