@@ -44,6 +44,9 @@ rollback: .venv/run ## point `current` at the release before (TO=<id> at that on
 report: .venv/run ## open the report of the current release in the browser
 	@$(WAREHOUSE) report --open
 
+export: .venv/run ## export the audiences of the current release (NAMES="newsletter win_back" only these)
+	@$(WAREHOUSE) export $(NAMES)
+
 releases: .venv/run ## list the releases on disk
 	@$(WAREHOUSE) releases
 
@@ -229,4 +232,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback report releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean
+.PHONY: help run plan quality rejects train rollback report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.activation.commands import add_verbs as add_activation_verbs
 from orchestration.alerts.commands import add_verbs as add_alert_verbs
 from orchestration.backups.commands import add_verbs as add_backup_verbs
 from orchestration.console import console
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     metrics.set_defaults(action=_metrics)
     add_landing_verbs(verbs)
     add_release_verbs(verbs)
+    add_activation_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)
     add_rectification_verbs(verbs)
@@ -120,6 +122,7 @@ def prepare_dagster(settings: Settings) -> None:
 
 def run_warehouse(settings: Settings, rebuild: bool = False) -> int:
     """Run the whole job and tell what came of it; returns the exit code."""
+    from orchestration.activation.declarations import read_exports  # noqa: PLC0415
     from orchestration.transform.rule_files import SegmentRuleError  # noqa: PLC0415
     from orchestration.transform.segments import (  # noqa: PLC0415 - 0.1 s for DuckDB
         check_segment_rules,
@@ -128,6 +131,7 @@ def run_warehouse(settings: Settings, rebuild: bool = False) -> int:
     started = time.perf_counter()
     try:
         check_segment_rules()
+        read_exports()
     except SegmentRuleError as error:
         console.print(str(error), style="red", markup=False)
         return 2
@@ -298,6 +302,8 @@ def _show_summary(record: "RunRecord", seconds: float) -> None:
         table.add_row("report", f"{record.release['path']}/report.html")
     elif record.outcome == "unchanged":
         table.add_row("unchanged", f"{record.release['path']} stays, identical hashes")
+    if record.exports:
+        table.add_row("exported", ", ".join(sorted(record.exports)))
     if record.release:
         table.add_row("content hash", record.release["content_hash"])
     stages = ", ".join(f"{stage.name} {stage.seconds:.1f}" for stage in record.stages)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.activation.assets import export_assets
 from orchestration.alerts.telling import AlertError, tell
 from orchestration.gates.checks import gate_checks
 from orchestration.landing import FEEDS, LandingError
@@ -28,7 +29,10 @@ def defs() -> dg.Definitions:
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """Wire the house: landing, gate, staging, gate, identity, gate, marts, gate, release."""
+    """Wire the house: landing, gate, staging, gate, identity, gate, marts, gate, release.
+
+    After the release its exports, and Postgres where wanted.
+    """
     transforms = {assets.op.name: assets for assets in transform_assets(settings)}
     layers = {"landing": sorted(landing.keys)}
     for layer, assets in transforms.items():
@@ -47,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         tags={"dagster/max_runtime": str(int((settings.run_timeout + 2 * GRACE).total_seconds()))},
     )
     return dg.Definitions(
-        assets=[landing, *transforms.values(), *releases],
+        assets=[landing, *transforms.values(), *releases, *export_assets()],
         asset_checks=gates,
         jobs=[job],
         schedules=[

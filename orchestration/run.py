@@ -17,12 +17,15 @@ import duckdb
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
+from orchestration.activation.exporting import follow
 from orchestration.database import encrypt_home, working_file
 from orchestration.faults import told
 from orchestration.operations import retention
 from orchestration.operations.dagster_storage import prune_dagster, settle_dead_runs, started_by
 from orchestration.operations.deadline import Deadline
 from orchestration.operations.ledger import (
+    BACKFILL,
+    GOOD_OUTCOMES,
     Outcome,
     RunRecord,
     Stage,
@@ -36,6 +39,7 @@ from orchestration.privacy.tombstones import PrivacyError
 from orchestration.provenance import code_version
 from orchestration.release import ReleaseError
 from orchestration.settings import Settings
+from orchestration.transform.rule_files import SegmentRuleError
 
 log = logging.getLogger("warehouse")
 
@@ -210,6 +214,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         record.save(settings)
         self._finish_erasures()
         self._bring_postgres_up_to_date()
+        self._bring_exports_up_to_date()
         try:
             deleted = retention.tidy(settings)
             if context.instance is not None:
@@ -259,6 +264,22 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._record.behind = without_personal_data(str(error))
             log.error("%s", self._record.behind)
             self._run_log.write("error", self._record.behind)
+
+    def _bring_exports_up_to_date(self) -> None:
+        """Export what a run before could not, and anew what an erasure has deleted."""
+        record = self._record
+        has_new = record.outcome in GOOD_OUTCOMES or record.erasures
+        if record.exports_behind or record.started_by == BACKFILL or not has_new:
+            return
+        try:
+            made, problems = follow(self._settings, log.info)
+        except (ReleaseError, SegmentRuleError, OSError) as error:
+            made, problems = [], [without_personal_data(str(error))]
+        record.exports |= {version.manifest.export: version.path.name for version in made}
+        if problems:
+            record.exports_behind = " ".join(problems)
+            log.error("%s", record.exports_behind)
+            self._run_log.write("error", record.exports_behind)
 
     def _outcome(self, context: dg.InitResourceContext) -> tuple[Outcome, str]:
         """What the stages left; Dagster's events tell of failures outside of them."""

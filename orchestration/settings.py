@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         default_factory=lambda settings: settings["home"] / "backups",
         description="Folder of the backups of this home, and of no other.",
     )
+    exports: Path = Field(
+        default_factory=lambda settings: settings["home"] / "exports",
+        description="Folder of the exports of audiences, `<export>/<version>/`.",
+    )
     postgres: str = Field(
         default="",
         description="Database that releases are sent to as well, `host=… dbname=… user=…`.",
@@ -165,7 +169,9 @@ class Settings(BaseSettings):
             raise ValueError("expected a size with its unit, for example 8GiB or 500MB")
         return text
 
-    @field_validator("landing", "home", "decisions", "erasure_key", "keys", "backups", mode="after")
+    @field_validator(
+        *("landing", "home", "decisions", "erasure_key", "keys", "backups", "exports"), mode="after"
+    )
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
@@ -224,6 +230,11 @@ class Settings(BaseSettings):
     def postgres_targets(self) -> Path:
         """Databases that a release was ever sent to."""
         return self.home / "postgres.json"
+
+    @property
+    def exported_to(self) -> Path:
+        """Folders outside of the home that audiences were ever exported to, one a line."""
+        return self.home / "exported_to.txt"
 
     @property
     def erasures(self) -> Path:

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     FRESHNESS_LATE = "freshness_late"
     IDENTITY_CHURN = "identity_churn"
     POSTGRES_BEHIND = "postgres_behind"
+    EXPORTS_BEHIND = "exports_behind"
     ERASURE_UNFINISHED = "erasure_unfinished"
 
 
@@ -201,6 +202,18 @@ def _left_undone(record: RunRecord) -> Iterator[Trouble]:
             title="Postgres does not show the release",
             facts=(f"Run {record.run_id} could not send it; the files show it.",),
             remedy="`warehouse doctor` says why, `warehouse send` sends it.",
+        )
+    if record.exports_behind:
+        yield Trouble(
+            kind=Kind.EXPORTS_BEHIND,
+            subject="",
+            version="",
+            title="An export does not show the release",
+            facts=(
+                f"Run {record.run_id} could not export every audience: who withdrew consent since"
+                " the last export may still stand in a file.",
+            ),
+            remedy="`warehouse status` says why, `warehouse export` exports them.",
         )
 
 

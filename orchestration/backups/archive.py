@@ -91,6 +91,8 @@ def mirrored(settings: Settings, home: Path) -> Settings:
             # keys are in no backup
             "keys": settings.keys,
             "backups": home / "backups",
+            # in no backup either: the next run makes them anew from the release
+            "exports": home / "exports",
         }
     )
 

@@ -34,7 +34,12 @@ from orchestration.release import current_release, verify_release
 from orchestration.settings import Settings
 
 # Of the home, not of a point in time: what a restore leaves where it is.
-_KEPT = frozenset({"keys", "backups", "backups.csv", "access.lock", "run.lock", ".restore"})
+_KEPT = frozenset(
+    {
+        *("keys", "backups", "backups.csv", "access.lock", "run.lock", ".restore"),
+        *("exports", "exported_to.txt"),
+    }
+)
 _ACCESS_LOG = ("access.jsonl", "access.head.json")
 _MADE_AGAIN = ("release_candidate.duckdb", "release_candidate.duckdb.wal")
 

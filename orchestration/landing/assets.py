@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import duckdb
 
+from orchestration.activation.declarations import read_exports
 from orchestration.database import candidate_file, working_file
 from orchestration.faults import fault_sentence, put_away_damaged, remove_unfinished
 from orchestration.gates import close_layer, open_landing, open_layer
@@ -101,12 +102,7 @@ def landing(
     """Read what is new in the landing; yields nothing, so nothing runs, when nothing changed."""
     settings = warehouse.settings
     with warehouse.stage("landing", may_retry=True) as stage:
-        try:
-            # before anything is landed: a rule that cannot be used would fail the marts at the end
-            check_segment_rules()
-            read_policy(FEEDS)
-        except (SegmentRuleError, RetentionPolicyError) as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        _check_rules()
         with _working_database(settings) as connection:
             drop_leftovers(connection)
             migrate(connection)
@@ -181,6 +177,16 @@ def landing(
                 "seconds": round(outcome.seconds, 3),
             },
         )
+
+
+def _check_rules() -> None:
+    """Before anything is landed: a rule that cannot be used would fail the run at its end."""
+    try:
+        check_segment_rules()
+        read_exports()
+        read_policy(FEEDS)
+    except (SegmentRuleError, RetentionPolicyError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
 def _working_database(settings: Settings) -> duckdb.DuckDBPyConnection:

@@ -253,7 +253,11 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
         show_progress,
     )
     from orchestration.operations.backfill import BackfillError, plan  # noqa: PLC0415
-    from orchestration.operations.ledger import GOOD_OUTCOMES, RunRecord  # noqa: PLC0415
+    from orchestration.operations.ledger import (  # noqa: PLC0415
+        BACKFILL,
+        GOOD_OUTCOMES,
+        RunRecord,
+    )
     from orchestration.release import ReleaseError  # noqa: PLC0415
     from orchestration.run import WarehouseBusyError  # noqa: PLC0415
 
@@ -273,7 +277,7 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
         started = time.perf_counter()
         show_progress(started)
         at = settings.model_copy(update={"as_of": day.as_of})
-        result = execute_job(job, at, started_by="backfill")
+        result = execute_job(job, at, started_by=BACKFILL)
         record = RunRecord.open(at, result.run_id)
         if not result.success or record.outcome not in GOOD_OUTCOMES:
             show_failures(result, record)

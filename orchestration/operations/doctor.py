@@ -21,6 +21,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from orchestration.activation.declarations import read_exports
 from orchestration.alerts.addresses import SecretError, revealed
 from orchestration.alerts.channels import channels
 from orchestration.alerts.telling import AlertError, undelivered
@@ -384,6 +385,7 @@ def _reference(settings: Settings) -> _Found:  # noqa: ARG001
     try:
         read_parameters(REFERENCE)
         check_segment_rules()
+        read_exports()
         read_policy(FEEDS)
     except (ParameterError, SegmentRuleError, RetentionPolicyError, OSError) as error:
         fine = False

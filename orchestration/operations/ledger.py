@@ -32,6 +32,9 @@ class Outcome(StrEnum):
     CRASHED = "crashed"  # an error that nobody foresaw
 
 
+# Who started a run, when a backfill did.
+BACKFILL = "backfill"
+
 GOOD_OUTCOMES = frozenset({Outcome.RELEASED, Outcome.UNCHANGED, Outcome.BUILT})
 
 
@@ -66,9 +69,10 @@ class RunRecord(BaseModel):
     `schedule <name>`, `sensor <name>`, `ui`. disk: bytes in `$WAREHOUSE_HOME` by part at the end.
     retention: rows that expired by feed, and those that a hold or a missing date kept. erasures:
     those that it completed. unfinished: why one that is pending was not completed. behind: why
-    Postgres does not show the release. late: feeds that are late against their own rhythm; moved:
-    measures by which customers moved further from the last release than usual; a sentence each,
-    None when the gate that tells was not asked.
+    Postgres does not show the release. exports: version by export; exports_behind: why some do not
+    show the release. late: feeds that are late against their own rhythm; moved: measures by which
+    customers moved further from the last release than usual; a sentence each, None when the gate
+    that tells was not asked.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -96,6 +100,8 @@ class RunRecord(BaseModel):
     behind: str = ""
     late: dict[str, str] | None = None
     moved: dict[str, str] | None = None
+    exports: dict[str, str] = Field(default_factory=dict)
+    exports_behind: str = ""
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> "RunRecord":

@@ -24,6 +24,8 @@ SET_ASIDE_KEPT = 1
 DBT_LOG_BYTES = 10 << 20
 # What a person was told is held of them: personal data of every layer in one file.
 REPORTS_KEPT_DAYS = 30
+# A reader that missed one has the one before, and takes the whole list when it missed more.
+EXPORTS_KEPT = 3
 # The reason of a rejected line whose text is no longer kept.
 FORGOTTEN = "what stood in this line is no longer kept"
 
@@ -63,6 +65,12 @@ RULES = (
         f"{REPORTS_KEPT_DAYS} days, and no longer than the person",
         None,
     ),
+    Rule(
+        "exports of audiences",
+        "exports/",
+        f"the last {EXPORTS_KEPT} versions of each, and none of one that is not declared",
+        None,
+    ),
     Rule("databases set aside", "*.duckdb.*, dagster.damaged", "the newest of each", None),
     Rule("dbt's log", "dbt/dbt.log", "10 MiB", None),
     Rule("temporary files of DuckDB", "*.duckdb.tmp", "none after a run", None),
@@ -78,6 +86,7 @@ PARTS = {
     "ledger and logs": ("runs", "logs"),
     "reports to people": ("reports",),
     "backups": ("backups",),
+    "exports": ("exports",),
 }
 _ELSE = "anything else"
 

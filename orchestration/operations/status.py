@@ -176,6 +176,8 @@ def _tell_runs(status: Status) -> None:
         status.attention.append(f"The last run was {last.outcome}: {last.reason or 'no reason'}")
     if last is not None and last.behind:
         status.attention.append(f"Postgres does not show the release. {last.behind}")
+    if last is not None and last.exports_behind:
+        status.attention.append(f"Exports do not show the release. {last.exports_behind}")
 
 
 def _tell_release(status: Status) -> None:

@@ -44,6 +44,7 @@ class Plan(BaseModel):
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
     releases: dict[str, str] = Field(default_factory=dict)
     decisions: int = 0
+    exports: int = 0
     backups: tuple[str, ...] = ()
     seconds: dict[str, float] = Field(default_factory=dict)
     cpu_seconds: dict[str, float] = Field(default_factory=dict)

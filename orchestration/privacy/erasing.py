@@ -29,6 +29,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.activation.exporting import ExportError, export_folders, forget_in_exports
 from orchestration.backups.archive import BackupError, known_backups, renew_backups
 from orchestration.database import candidate_file, history_file, working_file
 from orchestration.faults import remove_database, write_whole
@@ -113,6 +114,7 @@ def begin_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         for feed, counts in erased.items():
             plan.rows[feed] = asdict(counts)
         _drop_decisions(connection, settings, plan, forgotten.scanner)
+        _forget_in_exports(settings, plan, forgotten.scanner)
         save_plan(settings, plan)
         released = released_as(settings, settings.candidate_database)
         with timed(plan, "releases"):
@@ -178,6 +180,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
                 found.rewrite()
             removed = [path for path in set_aside(settings) if _remove(path)]
             removed += remove_reports(settings, forgotten.scanner)
+            _forget_in_exports(settings, plan, forgotten.scanner)
             masked = _mask_files(settings, forgotten.scanner)
         log.info("erasure %s: everything is searched ...", plan.erasure_id)
         with timed(plan, "proof"):
@@ -206,7 +209,7 @@ def finish_erasures(settings: Settings) -> list[Certificate]:
             findings,
             rows_of_models=rows_of_models,
             files_masked=len(masked),
-            files_removed=len(removed),
+            files_removed=len(removed) + plan.exports,
         )
         with timed(plan, "backup"):
             _renew_backups(settings, plan, certificate)
@@ -408,6 +411,15 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     )
 
 
+def _forget_in_exports(settings: Settings, plan: Plan, scanner: Scanner) -> None:
+    """Delete what was exported of them; the next export is a whole list, without them."""
+    with timed(plan, "exports"):
+        try:
+            plan.exports += len(forget_in_exports(settings, scanner))
+        except ExportError as error:
+            raise PrivacyError(str(error)) from error
+
+
 def _remove(path: Path) -> bool:
     if path.is_dir():
         shutil.rmtree(path)
@@ -514,6 +526,7 @@ def _search(settings: Settings, scanner: Scanner) -> Findings:
 def _outside(settings: Settings) -> list[Path]:
     """Files of ours that may lie outside of the home."""
     paths = [settings.decisions, *settings.journals.values()]
+    paths += [path for folder in export_folders(settings) for path in sorted(folder.rglob("*"))]
     return [
         path
         for path in dict.fromkeys(paths)

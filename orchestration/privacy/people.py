@@ -13,6 +13,7 @@ from hashlib import md5, sha1, sha256
 
 import duckdb
 
+from orchestration.activation.identifiers import Platform, email_sql
 from orchestration.database import DatabaseFile
 from orchestration.landing.feeds import FEEDS, Feed
 from orchestration.privacy.identifiers import (
@@ -434,6 +435,7 @@ class Registry:
         ).fetchall():
             values |= _spellings(str(typed), str(identifier))
         values |= set(self._international_phones())
+        values |= set(self._platforms_emails())
         hashed = {
             digest(value.encode(), usedforsecurity=False).hexdigest()
             for value in values
@@ -450,6 +452,13 @@ class Registry:
             f" where {phone} in (select identifier from temp.own_values)"
         )
         return [*phones, *(phone.removeprefix("+") for phone in phones)]
+
+    def _platforms_emails(self) -> Sequence[str]:
+        """E-mail addresses as platforms hash them."""
+        return self._list(
+            f"select {email_sql('typed', Platform.GOOGLE)} from temp.own_values"
+            f" where starts_with(identifier, {literal(EMAIL)})"
+        )
 
     def _people_names(self) -> Sequence[str]:
         """Full names and streets of theirs that nobody else has."""

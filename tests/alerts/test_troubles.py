@@ -171,11 +171,17 @@ def test_customers_who_moved_more_than_the_bands_allow_are_told_by_measure() -> 
 
 
 def test_what_the_last_run_could_not_send_or_erase_is_told_without_its_reason() -> None:
-    undone = record(Outcome.RELEASED, behind="Eva Lind holds a lock", unfinished="of Eva Lind")
+    undone = record(
+        Outcome.RELEASED,
+        behind="Eva Lind holds a lock",
+        exports_behind="Eva Lind's folder is away",
+        unfinished="of Eva Lind",
+    )
     troubles = found(undone)
     assert [trouble.kind for trouble in troubles] == [
         Kind.ERASURE_UNFINISHED,
         Kind.POSTGRES_BEHIND,
+        Kind.EXPORTS_BEHIND,
     ]
     assert "Eva" not in str(troubles)
     assert found(record(Outcome.RELEASED), undone) == []

@@ -12,6 +12,7 @@ import duckdb
 import networkx
 import pytest
 
+from orchestration.activation import declarations
 from orchestration.definitions import JOB_NAME, build_definitions, defs
 from orchestration.gates import LAYERS, checks, gate, open_landing, passed_gates
 from orchestration.landing import FEEDS
@@ -21,6 +22,7 @@ from orchestration.operations.migrations import MIGRATIONS, schema_version
 from orchestration.release.assets import RELEASE_KEY
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.sql import rows
+from orchestration.transform.audiences import AUDIENCES_FILE
 from tests.conftest import SAMPLE_AS_OF, Installation
 from tests.operations.test_migrations import make_version_1
 
@@ -58,6 +60,7 @@ def test_every_asset_has_an_owner_a_group_a_kind_and_a_description(
             "identity",
             "marts",
             "release",
+            "activation",
         }, spec.key
         assert spec.kinds, spec.key
         assert spec.description, spec.key
@@ -234,6 +237,63 @@ def test_a_backfill_releases_each_day_once_and_goes_on_where_it_stopped(
     # readers see the 30th, so it comes again at the end
     assert "Stopped at day 1 of 3, 2026-06-28." in stopped.output
     assert copy.query("select count(*) from marts.customers") == [(1,)]
+
+
+def test_a_backfill_exports_nothing_and_an_export_can_be_made_by_itself(
+    backfilled: Installation, copy: Installation
+) -> None:
+    """The consents of a day that is past are no consents of today."""
+    assert not (backfilled.home / "exports").exists()
+    record = Ui(copy).materialize(dg.AssetKey(["exports", "newsletter"]))
+    assert (record.outcome, record.exports_behind) == ("built", "")
+    assert "newsletter" in record.exports
+    assert (copy.home / "exports" / "newsletter" / "latest" / "members.csv").exists()
+    before = (copy.home / "exports" / "newsletter" / "latest").readlink()
+    again = copy.warehouse("export")
+    assert again.exit_code == 0
+    assert "was exported before, unchanged" in again.output
+    assert (copy.home / "exports" / "newsletter" / "latest").readlink() == before
+
+
+def test_an_export_that_cannot_be_written_fails_the_run_after_its_release_and_the_next_run_makes_it(
+    copy: Installation,
+) -> None:
+    copy.write("crm/contacts", "b.csv", [{"contact_id": "2", "email": "b@x.test"}])
+    in_the_way = copy.home / "exports" / "win_back"
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("a file")
+    outcome = copy.warehouse("run")
+    assert outcome.exit_code == 1
+    assert "is current; but the run failed after that" in " ".join(outcome.output.split())
+    assert "Export win_back could not be written" in " ".join(outcome.output.split())
+    record = read_ledger(copy.settings)[0][0]
+    assert record.outcome == "released"
+    assert set(record.exports) == {"newsletter", "lookalikes_meta", "lookalikes_google"}
+    assert "Exports do not show the release" in " ".join(copy.warehouse("status").output.split())
+    in_the_way.unlink()
+    # nothing is new, so the release stands and its export is made up for
+    copy.run()
+    record = read_ledger(copy.settings)[0][0]
+    assert (record.outcome, list(record.exports)) == ("unchanged", ["win_back"])
+
+
+def test_declarations_that_cannot_be_used_stop_a_run_before_anything_is_landed(
+    copy: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "exports.yml"
+    broken.write_text("exports: {list: {audience: Newsleter}}")
+    monkeypatch.setattr(declarations.read_exports, "__defaults__", (broken, AUDIENCES_FILE))
+    landed = copy.settings.working_database.stat().st_mtime_ns
+    outcome = copy.warehouse("run")
+    assert outcome.exit_code == 2
+    assert "export 'list', identifier is missing" in " ".join(outcome.output.split())
+    assert copy.settings.working_database.stat().st_mtime_ns == landed
+    outcome = copy.warehouse("export")
+    assert outcome.exit_code == 2
+    assert not any(
+        key.path[0] == "exports"
+        for key in build_definitions(copy.settings).resolve_asset_graph().get_all_asset_keys()
+    )
 
 
 def test_a_home_of_the_version_before_is_brought_up_and_keeps_its_content_hash(

@@ -1,5 +1,6 @@
 """A person is forgotten: no byte of them is left, nothing brings them back, others stay right."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.activation.declarations import read_exports
 from orchestration.database import DatabaseFile
 from orchestration.landing import FEEDS
 from orchestration.privacy.certificates import certificates, pending
@@ -183,6 +185,29 @@ def test_no_byte_of_the_person_is_left(forgotten: Mapping[str, Any]) -> None:
     findings = Scanner(people.needles, people.keys).folder(installation.home)
     assert findings.places == []
     assert findings.cell_count > 1_000_000
+
+
+def test_exports_are_of_the_last_release_only_and_an_erasure_knows_every_hash_in_them(
+    forgotten: Mapping[str, Any],
+) -> None:
+    """The person was in none; so the hashes of those who are handed to a platform are looked at."""
+    installation = forgotten["installation"]
+    (current,) = list_releases(installation.settings)[-1:]
+    exports = read_exports()
+    assert len(exports) > 2
+    for one in exports:
+        (version,) = (installation.home / "exports" / one.name).glob("2*")
+        assert version.name.endswith(current.id)
+        manifest = json.loads((version / "manifest.json").read_text())
+        assert manifest["mode"] == ("replace" if one.mode == "full" else "delta"), one.name
+    members = installation.query(
+        "select customer_id, address from marts.audience_members"
+        " where audience = 'Partner Lookalikes' order by 1"
+    )
+    known = set(people_of(installation, *(customer for customer, _ in members)).needles)
+    for name in ("lookalikes_meta/latest/members.csv", "lookalikes_google/latest/members.parquet"):
+        hashes = duckdb.execute(f"from '{installation.home / 'exports' / name}'").fetchall()
+        assert {text for (text,) in hashes} <= known
 
 
 def test_a_backup_without_the_person_takes_the_place_of_older_ones(

@@ -21,7 +21,11 @@ CONTACTS = [
     {"contact_id": "C5", "first_name": "Maria", "last_name": "Rossi", "email": "maria@z.test"},
     {"contact_id": "C6", "first_name": "Tom", "last_name": "Hill", "email": "tom@q.test"},
 ]
-AT = {"updated_at": "2026-05-01T10:00:00Z", "birth_date": "1980-01-02"}
+AT = {
+    "updated_at": "2026-05-01T10:00:00Z",
+    "birth_date": "1980-01-02",
+    "marketing_opt_in": "Y",
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,23 @@ def test_a_request_in_the_landing_is_followed_by_the_next_run(answered: Installa
     (certificate,) = wait_settled(answered)
     assert certificate.customer_count == 1
     assert certificate.reason == "2 requests"
+
+
+def newsletter(installation: Installation) -> set[str]:
+    members = installation.home / "exports" / "newsletter" / "latest" / "members.csv"
+    return set(members.read_text(encoding="utf-8").splitlines()[1:])
+
+
+def test_what_was_exported_of_the_person_is_gone_and_the_next_list_is_without_them(
+    before: Installation, answered: Installation
+) -> None:
+    assert newsletter(before) - newsletter(answered) == {"ann.berg@x.test"}
+    assert "olaf@y.test" in newsletter(answered)
+    exports = answered.home / "exports"
+    assert all(len(list(folder.glob("2*"))) == 1 for folder in exports.iterdir())
+    files = [path for path in exports.rglob("*.*") if path.is_file()]
+    assert len(files) >= 8
+    assert not any(b"ann.berg" in path.read_bytes() for path in files)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ ATTEMPTS: dict[str, Attempt] = {
     "audit release": lambda text: ["audit", text],
     "audit against": lambda text: ["audit", f"--against={text}"],
     "rollback to": lambda text: ["rollback", f"--to={text}"],
+    "export name": lambda text: ["export", text],
     "metrics metric": lambda text: ["metrics", text],
     "metrics by": lambda text: ["metrics", "purchases", "--by", text],
     "metrics where": lambda text: ["metrics", "purchases", f"--where={text}"],
@@ -274,7 +275,7 @@ def test_a_filter_of_metrics_reads_the_release_and_nothing_else(
     assert state(released) == before
 
 
-PATHS = ("decisions", "erasure_key", "keys", "backups")
+PATHS = ("decisions", "erasure_key", "keys", "backups", "exports")
 
 
 @pytest.mark.parametrize(

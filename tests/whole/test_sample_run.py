@@ -1,5 +1,6 @@
 """The embedded sample, from raw files to a release, and once more."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import duckdb
 import pytest
 
 from benchmarks.accuracy import pair_accuracy
+from orchestration.activation.declarations import read_exports
 from orchestration.run import only_one_run
 from orchestration.settings import PROJECT_ROOT
 from tests.conftest import SAMPLE, Installation, Outcome
@@ -106,6 +108,37 @@ def test_money_in_the_marts_equals_money_landed(sample: Installation, first_run:
         "select currency_code, sum(total_amount), sum(net_amount) from marts.orders"
         " group by 1 order by 1"
     )
+
+
+def test_each_export_names_exactly_who_may_be_contacted_as_its_platform_would(
+    sample: Installation, first_run: Outcome
+) -> None:
+    """By plain Python, from the mart that the last gate proves."""
+
+    def normalised(address: str, platform: str | None) -> str:
+        mailbox, domain = address.strip().lower().split("@")
+        if platform == "google" and domain in {"gmail.com", "googlemail.com"}:
+            mailbox = mailbox.split("+")[0].replace(".", "")
+        return f"{mailbox}@{domain}"
+
+    for one in read_exports():
+        addresses = sample.query(
+            f"select address from marts.audience_members where audience = '{one.audience}'"
+        )
+        expected = {normalised(address, one.platform) for (address,) in addresses}
+        if one.identifier == "email_sha256":
+            expected = {hashlib.sha256(text.encode()).hexdigest() for text in expected}
+        else:
+            assert one.identifier == "email"
+        latest = sample.home / "exports" / one.name / "latest"
+        members = duckdb.execute(f"from '{latest / f'members.{one.format}'}'").fetchall()
+        assert [text for (text,) in members] == sorted(expected)
+        manifest = json.loads((latest / "manifest.json").read_text())
+        ((in_segment,),) = sample.query(
+            "select segment_member_count from marts.audience_sizes"
+            f" where audience = '{one.audience}'"
+        )
+        assert len(expected) + sum(manifest["left_out"].values()) == in_segment > 0
 
 
 def test_each_golden_value_is_what_the_named_record_says(

@@ -1,0 +1,1 @@
+"""Activation: audiences of a release become files for the tools and platforms that use them."""
