@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from orchestration.activation.declarations import read_exports
+from orchestration.activation.identifiers import Identifier, Platform, identifier_sql
 from orchestration.database import DatabaseFile
 from orchestration.landing import FEEDS
 from orchestration.privacy.certificates import certificates, pending
@@ -205,8 +206,19 @@ def test_exports_are_of_the_last_release_only_and_an_erasure_knows_every_hash_in
         " where audience = 'Partner Lookalikes' order by 1"
     )
     known = set(people_of(installation, *(customer for customer, _ in members)).needles)
-    for name in ("lookalikes_meta/latest/members.csv", "lookalikes_google/latest/members.parquet"):
-        hashes = duckdb.execute(f"from '{installation.home / 'exports' / name}'").fetchall()
+    # an address that others bear too is not theirs alone, and stays
+    own = [address for _, address in members if address in known]
+    assert own
+    for platform, name in (
+        (Platform.META, "lookalikes_meta/latest/members.csv"),
+        (Platform.GOOGLE, "lookalikes_google/latest/members.parquet"),
+    ):
+        exported = duckdb.execute(f"from '{installation.home / 'exports' / name}'").fetchall()
+        hashing = identifier_sql(Identifier.EMAIL_SHA256, platform)
+        hashes = duckdb.execute(
+            f"select {hashing} from (select unnest(?) as address)", [own]
+        ).fetchall()
+        assert {*hashes} <= {*exported}
         assert {text for (text,) in hashes} <= known
 
 
