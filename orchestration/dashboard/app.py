@@ -110,17 +110,17 @@ def _overview(release: Release, report: Report, filters: Filters) -> None:
     currency = str(headline["currency_code"] or "")
     before = report.before.headline if report.before and not filters else {}
     st.title(f"Customers as of {day(report.as_of)}")
-    columns = st.columns(4)
-    for number, tile in enumerate(TILES):
-        unit = currency if tile.unit == "amount" else tile.unit
-        columns[number % 4].metric(
-            tile.title,
-            tile_value(tile, headline, currency),
-            change(headline[tile.key], before.get(tile.key), unit) or None,
-            delta_color="off",
-            help=tile.what,
-            border=True,
-        )
+    for start in range(0, len(TILES), 4):
+        for column, tile in zip(st.columns(4), TILES[start : start + 4], strict=True):
+            unit = currency if tile.unit == "amount" else tile.unit
+            column.metric(
+                tile.title,
+                tile_value(tile, headline, currency),
+                change(headline[tile.key], before.get(tile.key), unit) or None,
+                delta_color="off",
+                help=tile.what,
+                border=True,
+            )
     for panel in (Panel("retention_bridge"), Panel("revenue")):
         _panel(panel, release, report, filters, currency)
 

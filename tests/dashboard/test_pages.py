@@ -26,8 +26,9 @@ def settle(page: Page) -> None:
 
 def go(page: Page, name: str) -> None:
     """Open a page by its name in the list of pages."""
-    if not page.get_by_role("link", name=name, exact=True).first.is_visible():
+    if page.get_by_test_id("stExpandSidebarButton").is_visible():  # on a phone
         page.get_by_test_id("stExpandSidebarButton").click()
+        page.wait_for_timeout(500)
     page.get_by_role("link", name=name, exact=True).first.click()
     section = next((section for section in SECTIONS if section.name == name), None)
     if section:
@@ -60,7 +61,7 @@ def test_everybody_can_read_every_page(
         settle(seen.page)
         for section in SECTIONS:
             go(seen.page, section.name)
-            charts = seen.page.locator("[data-testid=stVegaLiteChart] .marks")
+            charts = seen.page.locator("[data-testid=stVegaLiteChart] svg.marks")
             expect(charts).to_have_count(len(section.panels), timeout=15_000)
             assert seen.inaccessible() == [], section.name
             assert seen.overflows() == 0, section.name
@@ -110,7 +111,7 @@ def test_a_click_on_a_bar_goes_down_to_its_customers(
         settle(seen.page)
         go(seen.page, "Segments")
         chart = seen.page.locator("[data-testid=stVegaLiteChart]").first
-        expect(chart.locator(".marks")).to_be_visible()
+        expect(chart.locator("svg.marks")).to_be_visible()
         seen.page.wait_for_timeout(500)
         # the first bar is that of the most common stage, left of the middle and near the top
         box = chart.bounding_box()
