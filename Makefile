@@ -41,6 +41,9 @@ train: run ## learn the parameters of matching from what has landed (DRY_RUN=1 o
 rollback: .venv/run ## point `current` at the release before (TO=<id> at that one)
 	@$(WAREHOUSE) rollback $(if $(TO),--to $(TO))
 
+dashboard: .venv/dashboard ## open the dashboard on http://127.0.0.1:8501
+	@$(WAREHOUSE) dashboard
+
 report: .venv/run ## open the report of the current release in the browser
 	@$(WAREHOUSE) report --open
 
@@ -199,8 +202,9 @@ bench-encryption: .venv/run ## runs with keys for everything beside runs without
 	    $(if $(PAIRS),--pairs '$(PAIRS)')
 
 lock: ## pin versions anew (needs uv)
-	$(LOCK) --extra dev -o requirements-dev.lock
+	$(LOCK) --extra dev --extra dashboard -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
+	$(LOCK) --extra dashboard -c requirements-dev.lock -o requirements-dashboard.lock
 
 # Hashes and names only: where packages come from is the machine's business.
 LOCK := uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes \
@@ -210,14 +214,18 @@ clean: ## remove what was built; the warehouse in .warehouse stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dbt_project/target dbt_project/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment, two depths: what a run needs, and on top of it what the tests need.
+# One environment, three depths: what a run needs, the dashboard too, and what the tests need.
 .venv/run: requirements.lock
 	@$(call install,requirements.lock)
 	@touch $@
 
+.venv/dashboard: requirements-dashboard.lock
+	@$(call install,requirements-dashboard.lock)
+	@touch .venv/run $@
+
 .venv/dev: requirements-dev.lock
 	@$(call install,requirements-dev.lock)
-	@touch .venv/run $@
+	@touch .venv/run .venv/dashboard $@
 
 # The dbt templater opens the working database: an empty one, so that it needs no run before it
 # and disturbs none beside it.
@@ -232,4 +240,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean
+.PHONY: help run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean

@@ -17,6 +17,7 @@ from orchestration.activation.commands import add_verbs as add_activation_verbs
 from orchestration.alerts.commands import add_verbs as add_alert_verbs
 from orchestration.backups.commands import add_verbs as add_backup_verbs
 from orchestration.console import console
+from orchestration.dashboard.commands import add_verbs as add_dashboard_verbs
 from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.identity.rectification_commands import add_verbs as add_rectification_verbs
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     metrics.set_defaults(action=_metrics)
     add_landing_verbs(verbs)
     add_release_verbs(verbs)
+    add_dashboard_verbs(verbs)
     add_activation_verbs(verbs)
     add_gate_verbs(verbs)
     add_identity_verbs(verbs)

@@ -106,7 +106,7 @@ def _bars(
     """Horizontal bars with their numbers, in the order of the rows; nothing where it is hidden."""
     base = alt.Chart(_data(found, name)).encode(
         y=alt.Y(f"{name}:N", sort=None, title=None),
-        x=alt.X(f"{value}:Q", title=title, axis=None),
+        x=alt.X(f"{value}:Q", title=title, axis=None, scale=_room_for_number(found, value)),
     )
     bars = base.mark_bar(height={"band": 0.68}).encode(
         tooltip=[
@@ -123,6 +123,15 @@ def _bars(
         .encode(x=alt.value(0), text=alt.value("under 10"))
     )
     return (bars + numbers + hidden).properties(height=_height(found, name))
+
+
+def _room_for_number(found: Sequence[Row], value: str, per: str = "") -> alt.Scale:
+    """A scale with room beside the longest bar for its number. per: what bars are stacked by."""
+    bars: dict[Any, float] = {}
+    for number, row in enumerate(found):
+        bar = row[per] if per else number
+        bars[bar] = bars.get(bar, 0) + (row[value] or 0)
+    return alt.Scale(domain=[0, 1.18 * (max(bars.values(), default=0) or 1)], nice=False)
 
 
 def _shares(found: Sequence[Row], name: str, part: str, parts: Mapping[str, str]) -> Chart:
@@ -194,7 +203,9 @@ def match_bands(found: Sequence[Row], currency: str) -> Chart:  # noqa: ARG001
         y=alt.Y("probability:N", sort=order, title=None)
     )
     bars = base.mark_bar(height={"band": 0.68}).encode(
-        x=alt.X("pair_count:Q", axis=None),
+        x=alt.X(
+            "pair_count:Q", axis=None, scale=_room_for_number(found, "pair_count", "probability")
+        ),
         color=alt.Color(
             "outcome:N",
             scale=alt.Scale(

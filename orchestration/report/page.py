@@ -135,9 +135,22 @@ SECTIONS = (
     Section("trust", "Trust", "Why this release may be trusted"),
 )
 
-_NOUNS = ("comment", "customer", "member", "pair", "purchase", "record", "response", "source")
+_NOUNS = {
+    *("check", "comment", "customer", "failure", "line", "member", "pair", "purchase", "record"),
+    *("response", "row", "source", "warning"),
+}
 
-_BY_KEY = {figure.key: figure for figure in (HEADLINE, *FIGURES)}
+FIGURE_BY_KEY = {figure.key: figure for figure in (HEADLINE, *FIGURES)}
+
+
+def figure_of(panel: Panel) -> Figure:
+    """Return the figure whose rows a panel shows."""
+    return FIGURE_BY_KEY[panel.figure or panel.chart]
+
+
+def tile_value(tile: Tile, headline: Row, currency: str) -> str:
+    """Return a headline number as people read it."""
+    return number(headline[tile.key], currency if tile.unit == _AMOUNT else tile.unit)
 
 
 def page(report: "Report") -> str:
@@ -145,10 +158,10 @@ def page(report: "Report") -> str:
     figures = report.figures
     currency = currency_of(figures)
     drawn = {
-        panel.chart: specification(panel.chart, figures[panel.figure or panel.chart], currency)
+        panel.chart: specification(panel.chart, figures[figure_of(panel).key], currency)
         for section in SECTIONS
         for panel in section.panels
-        if figures[panel.figure or panel.chart]
+        if figures[figure_of(panel).key]
     }
     # no `<` in it can end the element that it stands in
     charts = json.dumps(drawn, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -160,9 +173,9 @@ def page(report: "Report") -> str:
         tiles=list(_tiles(report, currency)),
         sections=SECTIONS,
         leads={key: lead(report) for key, lead in LEADS.items()},
-        figure_of=lambda panel: _BY_KEY[panel.figure or panel.chart],
-        rows_of=lambda panel: figures[panel.figure or panel.chart],
-        figure_named=_BY_KEY.__getitem__,
+        figure_of=figure_of,
+        rows_of=lambda panel: figures[figure_of(panel).key],
+        figure_named=FIGURE_BY_KEY.__getitem__,
         segments=figures["segments"],
         palette=PALETTE,
         steps=STEPS,
@@ -213,7 +226,7 @@ def _tiles(report: "Report", currency: str) -> Iterator[dict[str, str]]:
             "key": tile.key,
             "title": tile.title,
             "what": tile.what,
-            "value": number(value, unit) if now else "none",
+            "value": tile_value(tile, now, currency) if now else "none",
             "change": change(value, before.get(tile.key), unit),
         }
 
@@ -238,7 +251,7 @@ def _is_number(rows: Sequence[Row], column: str) -> bool:
     ) or column.endswith(("_count", "_ratio", "_amount"))
 
 
-def _heading(column: str) -> str:
+def heading(column: str) -> str:
     """`customers` for `customer_count`, `retained` for `retained_count`."""
     counted = column.removesuffix("_count")
     if counted != column:
@@ -264,6 +277,6 @@ def _template() -> jinja2.Template:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"label": label, "day": day, "number": number, "age": _age}
-    environment.filters |= {"cell": _cell, "heading": _heading}
+    environment.filters |= {"cell": _cell, "heading": heading}
     environment.globals |= {"is_number": _is_number}
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))

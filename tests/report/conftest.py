@@ -10,8 +10,9 @@ from orchestration.report.reports import Report, read_report
 from tests.browser import running_browser
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def browser(sample_release: Path) -> Iterator[Browser]:
+    """Started after every run of this process: while it is there, its event loop is running."""
     with running_browser() as browser:
         yield browser
 

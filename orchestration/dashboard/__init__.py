@@ -1,0 +1,1 @@
+"""The dashboard: a release to look at, to filter and to search, and the steward's desk."""
