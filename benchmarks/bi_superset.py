@@ -2,11 +2,12 @@
 
     make bi-superset
 
-Releases what the sample had delivered by one day in a temporary home, starts Superset on the loopback with SQLite
-beside it, adds `current/dashboard.duckdb` as a database, makes a dataset and a bar chart of it, and
-holds the chart's numbers against SQL on the release. Then it releases all of it while Superset
-runs, and the same chart must tell the new numbers. Last it takes the picture of `docs/bi.md`.
-Everything but the picture is gone afterwards. Takes about four minutes; no part of `make test`.
+Releases what the sample had delivered by one day in a temporary home, starts Superset on the
+loopback with SQLite beside it, adds `current/dashboard.duckdb` as a database, makes a dataset and a
+bar chart of it, and holds the chart's numbers against SQL on the release. Then it releases all of
+it while Superset runs, and the same chart must tell the new numbers. Last it takes the picture of
+`docs/bi.md`. Everything but the picture is gone afterwards. Takes about four minutes on two cores
+that do nothing else; no part of `make test`.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -101,6 +104,8 @@ def main() -> None:
     parser.add_argument("--superset", type=Path, default=PROJECT_ROOT / ".venv-superset")
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
+    # so that whoever stops this stops Superset, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="bi-superset-") as folder:
         home, landing = Path(folder) / "home", Path(folder) / "landing"
         _deliver(landing, DAYS[0])
@@ -220,7 +225,10 @@ def chart_data(superset: Superset, dataset: int) -> dict[str, int]:
 
 
 def take_picture(superset: Superset, chart: int, picture: Path) -> None:
-    """Log in with a browser and save how the chart is seen. Raises SupersetError when it is too large."""
+    """Log in with a browser and save how the chart is seen.
+
+    Raises SupersetError when the picture is too large.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]

@@ -30,7 +30,7 @@ FROM_ELSEWHERE = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<footer\b.*?</footer>|url\([^)]*\)",
     re.DOTALL,
 )
-# What `_failure` says: sentences may quote why a row failed and who let it pass, and rows their keys.
+# What `_failure` says: sentences may quote why a row failed and who let it pass, rows their keys.
 FOUND = re.compile(
     r"<p class='(?:failed|warned)'>.*?</p>(?:<details>.*?</details>)?",
     re.DOTALL,

@@ -1,15 +1,15 @@
 """The documentation of an installation as static pages, `$WAREHOUSE_HOME/docs/`.
 
-dbt's pages (models, columns, lineage, tests), those of `docs/`, the Data Docs of the last run and the
-report of the current release, behind one first page. They load nothing and may be put on any web
-server: nobody is in them.
+dbt's pages (models, columns, lineage, tests), those of `docs/`, the Data Docs of the last run and
+the report of the current release, behind one first page. They load nothing and may be put on any
+web server: nobody is in them.
 
 One site beside the releases, and not one in each: dbt's pages describe the code as it is now, which
 would be wrong of an older release, and a release is sealed. So nothing grows, either.
 
-The page of dbt is what `dbt docs generate --static` writes, made here of the same parts. That command
-compiles every model first and asks the working database for columns: 28 s instead of 3, not beside a
-run, not with an encrypted database, and with times and paths of the machine in the page.
+The page of dbt is what `dbt docs generate --static` writes, made here of the same parts. That
+command compiles every model first and asks the working database for columns: 28 s instead of 8, not
+beside a run, not with an encrypted database, and with times and paths of the machine in the page.
 """
 
 import json
@@ -28,6 +28,8 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse, target_folder
 
 INDEX, DBT, DATA_DOCS = "index.html", "dbt.html", "data_docs"
+# `report.html` is the page of docs/report.md.
+REPORT_HERE = "release.html"
 TEXTS = PROJECT_ROOT / "docs"
 
 # The page may run its own scripts and load nothing from anywhere.
@@ -78,8 +80,8 @@ def build_docs(settings: Settings) -> Path:
             page = without_findings(found.read_text(encoding="utf-8"))
             (fresh / DATA_DOCS / found.name).write_text(page, encoding="utf-8")
     if release and (release.path / REPORT).is_file():
-        shutil.copyfile(release.path / REPORT, fresh / REPORT)
-    (fresh / INDEX).write_text(_index(fresh, release), encoding="utf-8")
+        shutil.copyfile(release.path / REPORT, fresh / REPORT_HERE)
+    (fresh / INDEX).write_text(index_page(fresh, release), encoding="utf-8")
     shutil.rmtree(settings.docs, ignore_errors=True)
     fresh.rename(settings.docs)
     return settings.docs / INDEX
@@ -108,7 +110,7 @@ def _dbt_page(settings: Settings) -> str:
 
 
 def _catalog(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Types of columns as the boards declare them, which contracts enforce; no database is asked."""
+    """Types of columns as contracts declare and enforce them; no database is asked."""
     nodes = {
         key: {
             "unique_id": key,
@@ -155,13 +157,14 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
-def _index(site: Path, release: Release | None) -> str:
+def index_page(site: Path, release: Release | None) -> str:
+    """Return the first page: links to those pages that the site has."""
     manifest = read_manifest(release) if release else None
     about = (
         f"Release {manifest.release_id}, as of {manifest.as_of}." if manifest else "No release yet."
     )
     pages = [
-        (REPORT, "Report of the release", "figures, none of few people"),
+        (REPORT_HERE, "Report of the release", "figures, none of few people"),
         (DBT, "Models", "every model, column and test, and which is made from which"),
         (f"{DATA_DOCS}/{INDEX}", "Data Docs", "what the gates of the last run asked and found"),
     ]
@@ -184,6 +187,8 @@ def _page(title: str, body: str) -> str:
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}'
-        "img { max-width: 100%; } td, p, li { overflow-wrap: anywhere; } pre { overflow-x: auto; background: #f6f8fa; padding: .7rem; }"
+        "img { max-width: 100%; } td, p, li { overflow-wrap: anywhere; }"
+        " pre { overflow-x: auto; background: #f6f8fa;"
+        " padding: .7rem; }"
         f"</style></head><body>{body}</body></html>\n"
     )

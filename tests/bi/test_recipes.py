@@ -35,7 +35,8 @@ def blocks(section: str) -> list[tuple[str, str]]:
 def followed(section: str, *changes: tuple[str, str]) -> list[str]:
     """Do what the blocks of a section say, each alone; what each printed."""
     printed = []
-    for language, text in blocks(section):
+    for language, block in blocks(section):
+        text = block
         for old, new in changes:
             text = text.replace(old, new)
         if language == "python":
