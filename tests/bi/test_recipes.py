@@ -180,15 +180,15 @@ def test_one_release_is_read_to_its_end_and_the_next_by_the_next_connection(
     current = tmp_path / "current"
     current.symlink_to("one")
     file = str(current / "dashboard.duckdb")
-    marker = "select marker from release"
+    query = "select marker from release"
     with duckdb.connect(file, read_only=True) as held:
         following = tmp_path / ".current.next"
         following.symlink_to("two")
         following.replace(current)
         shutil.rmtree(tmp_path / "one")
-        assert held.execute(marker).fetchall() == [(1,)]
+        assert held.execute(query).fetchall() == [(1,)]
     with duckdb.connect(file, read_only=True) as connected_anew:
-        assert connected_anew.execute(marker).fetchall() == [(2,)]
+        assert connected_anew.execute(query).fetchall() == [(2,)]
 
 
 @pytest.fixture(scope="module")
