@@ -125,6 +125,9 @@ dictionary: .venv/run ## write docs/dictionary.md anew from the boards of the ma
 governance: .venv/run ## write docs/governance.md anew: owners, purposes, lineage, classes
 	.venv/bin/python -m orchestration.governance.page
 
+docs: .venv/run ## write the documentation as static pages, with dbt docs, Data Docs and the report
+	@$(WAREHOUSE) docs
+
 metrics: .venv/run ## answer metrics from the release: METRICS="net_revenue purchases" BY=metric_time__month
 	@$(WAREHOUSE) metrics $(METRICS) $(if $(BY),--by $(BY)) $(if $(WHERE),--where '$(WHERE)')
 
@@ -181,6 +184,15 @@ bench-marts: .venv/run ## the marts beside the same SQL bare: CUSTOMERS=1000000 
 	@.venv/bin/python -m benchmarks.bench_marts --customers '$(or $(CUSTOMERS),1000000)' \
 	    $(if $(ORDERS),--orders '$(ORDERS)') $(if $(EVENTS),--events '$(EVENTS)') \
 	    $(if $(INCREMENT),--increment '$(INCREMENT)') $(if $(KEEP),--keep)
+
+bi-superset: .venv/dev chromium .venv-superset/bin/superset ## a real Apache Superset on two releases: adds database and chart by API, compares, takes a picture
+	@.venv/bin/python -m benchmarks.bi_superset
+
+# 160 packages that no run needs, so in an environment of their own; about two minutes.
+.venv-superset/bin/superset: benchmarks/requirements-superset.txt
+	$(PYTHON) -m venv .venv-superset
+	.venv-superset/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 bench-faults: .venv/dev ## kill N=100 runs in every stage while readers read, then every other fault
 	@.venv/bin/python -m benchmarks.faults --kills $(or $(N),100)
@@ -240,4 +252,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean
+.PHONY: help run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance docs bi-superset metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean

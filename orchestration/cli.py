@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     plan.set_defaults(action=_plan)
     rejects = verbs.add_parser("rejects", help="list the lines that did not land, with reasons")
     rejects.set_defaults(action=_rejects)
+    docs = verbs.add_parser("docs", help="write the documentation as static pages")
+    docs.set_defaults(action=_docs)
     dev = verbs.add_parser("dev", help="open the Dagster UI on http://127.0.0.1:3000")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
@@ -330,6 +332,20 @@ def show_failures(result: "ExecuteInProcessResult", record: "RunRecord") -> None
             console.print(f"  {data.user_failure_data.description}", style="red", markup=False)
         elif not failures:
             console.print(data.error_display_string, style="red", markup=False)
+
+
+def _docs(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001
+    from orchestration.release import ReleaseError  # noqa: PLC0415 - 0.1 s for DuckDB
+    from orchestration.transform.dbt import TransformError  # noqa: PLC0415
+    from orchestration.transform.docs import build_docs  # noqa: PLC0415 - dbt
+
+    try:
+        index = build_docs(settings)
+    except (ReleaseError, TransformError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    console.print(f"Documentation: {index}", markup=False, soft_wrap=True)
+    return 0
 
 
 def _rejects(settings: Settings, options: argparse.Namespace) -> int:  # noqa: ARG001

@@ -237,6 +237,16 @@ class Settings(BaseSettings):
         return self.home / "exported_to.txt"
 
     @property
+    def data_docs(self) -> Path:
+        """What the gates of the last run asked and found, as pages."""
+        return self.home / "data_docs"
+
+    @property
+    def docs(self) -> Path:
+        """The documentation as pages, written by `warehouse docs`."""
+        return self.home / "docs"
+
+    @property
     def erasures(self) -> Path:
         """A folder for each erasure: its tombstones, its certificate, its plan while under way."""
         return self.home / "erasures"

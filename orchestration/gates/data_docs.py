@@ -30,6 +30,11 @@ FROM_ELSEWHERE = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<footer\b.*?</footer>|url\([^)]*\)",
     re.DOTALL,
 )
+# What `_failure` says: sentences may quote why a row failed and who let it pass, rows their keys.
+FOUND = re.compile(
+    r"<p class='(?:failed|warned)'>.*?</p>(?:<details>.*?</details>)?",
+    re.DOTALL,
+)
 LINK = re.compile(r'<a\b[^>]*href="(?!#)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 
 STYLE = """
@@ -58,7 +63,7 @@ def build_data_docs(settings: Settings) -> Path:
         records = gate_records(connection)
     with lean_import():
         from orchestration.gates import asking  # noqa: PLC0415 - costs 2.2 CPU s, once a process
-    site = settings.home / "data_docs"
+    site = settings.data_docs
     fresh = settings.home / "data_docs.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -74,6 +79,11 @@ def build_data_docs(settings: Settings) -> Path:
     shutil.rmtree(site, ignore_errors=True)
     fresh.rename(site)
     return site / "index.html"
+
+
+def without_findings(page: str) -> str:
+    """Return a page of the site as everybody may see it: rules and counts, nothing of any row."""
+    return FOUND.sub("", page)
 
 
 def keep_documents(
@@ -112,6 +122,7 @@ def _documents_file(settings: Settings, layer: str) -> Path:
 def _own_page(page: str, failed: Sequence[dict[str, Any]]) -> str:
     page = LINK.sub(r"\1", FROM_ELSEWHERE.sub("", page))
     above = f'<p><a href="index.html">All suites</a></p>{"".join(map(_failure, failed))}'
+    page = page.replace("<html>", '<html lang="en">', 1)
     page = page.replace("<body>", f"<body>{above}", 1)
     return page.replace("</head>", f"<style>{STYLE}</style></head>", 1)
 

@@ -83,6 +83,7 @@ PARTS = {
     "Dagster": ("dagster",),
     "dbt": ("dbt",),
     "gate reports": ("data_docs", "gates"),
+    "documentation": ("docs",),
     "ledger and logs": ("runs", "logs"),
     "reports to people": ("reports",),
     "backups": ("backups",),

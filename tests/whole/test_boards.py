@@ -1,12 +1,13 @@
 """What every mart promises on its board, and that its suite and the dictionary keep up with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from orchestration.release.roles import read_roles
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.dbt import parse
 from orchestration.transform.dictionary import DICTIONARY_PATH, dictionary_text
@@ -94,6 +95,21 @@ def test_every_mart_has_a_reader_that_is_named(manifest: "Manifest", marts: list
         for name in exposure.depends_on_nodes
     }
     assert sorted({node.name for node in marts} - read) == []
+
+
+def test_exposures_read_published_marts_and_bi_tools_what_their_files_are_made_from(
+    manifest: "Manifest", marts: list[Any]
+) -> None:
+    read = {
+        exposure.name: {name.rpartition(".")[2] for name in exposure.depends_on_nodes}
+        for exposure in manifest.exposures.values()
+    }
+    published = {node.name for node in marts}
+    assert {name: tables - published for name, tables in read.items() if tables - published} == {}
+    (dashboard,) = (role for role in read_roles() if role.name == "dashboard")
+    assert isinstance(dashboard.tables, Mapping)
+    made_from = {policy.made_from or table for table, policy in dashboard.tables.items()}
+    assert made_from - read["published_warehouse"] == set()
 
 
 def test_the_data_dictionary_is_current(manifest: "Manifest") -> None:
