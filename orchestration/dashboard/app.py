@@ -42,7 +42,7 @@ _PAGE = {
     "line": ("#dde3ea", "#2c3745"),
     "paper": ("#ffffff", "#161d27"),
 }
-_COLOURS = PALETTE | _PAGE | {f"step-{step}": both for step, both in enumerate(STEPS)}
+_COLOURS = dict(PALETTE) | _PAGE | {f"step-{step}": both for step, both in enumerate(STEPS)}
 # Charts whose bars can be clicked: what the bar is called in the chart, and the filter it sets.
 _DRILLS = {
     "lifecycle_stages": ("lifecycle_stage", "lifecycle_stage"),

@@ -115,6 +115,7 @@ ATTEMPTS: dict[str, Attempt] = {
     "backfill last": lambda text: ["backfill", "--from=2026-06-30", f"--to={text}"],
     "segments rules": lambda text: ["segments", f"--rules={text}"],
     "dev port": lambda text: ["dev", f"--port={text}"],
+    "dashboard port": lambda text: ["dashboard", f"--port={text}"],
     "forget identifier": lambda text: ["forget", text],
     "forget file": lambda text: ["forget", f"--file={text}"],
     "forget by": lambda text: ["forget", f"--by={text}", *BY[2:], "--confirm", "crm:no"],
