@@ -174,9 +174,9 @@ class _Reader:
         if [name for name, meaning in says.items() if meaning == RECORD] != list(key):
             self._wrong("key", ", ".join(key), f"where rows are people, it alone is: {RECORD}")
         others = [
-            feed
-            for feed, rule in RULES.items()
-            if f"{self._source}:" in rule.identifiers.values() and feed.startswith(self._source)
+            feed.name
+            for feed in FEEDS
+            if f"{self._source}:" in map(RULES[feed.name].identifiers.get, feed.key)
         ]
         if others:
             self._problems.append(
@@ -206,7 +206,8 @@ class _Reader:
             return ""
         if len(text) > _MOST_LETTERS and question in ("says", "description", "owner"):
             self._wrong(place, text, f"say it in {_MOST_LETTERS} letters")
-        return text
+        is_sentence = question in ("says", "description")
+        return text if not is_sentence or text.endswith(".") else f"{text}."
 
     def _one_of(self, place: str, given: str, allowed: Any) -> str:
         if given and given not in list(allowed):

@@ -152,6 +152,10 @@ def _rule(new: NewFeed) -> str:
     )
     free_texts = [column.name for column in new.feed.columns if column.pii is Pii.SENSITIVE]
     mentions = "".join(f"                {_text(name)},\n" for name in free_texts)
+    if len(free_texts) == 1:
+        mentions = f"            mentions=({_text(free_texts[0])},),\n"
+    elif free_texts:
+        mentions = f"            mentions=(\n{mentions}            ),\n"
     return (
         f"        {_text(new.feed.name)}: FeedRule(\n"
         + (
@@ -159,7 +163,7 @@ def _rule(new: NewFeed) -> str:
             if identifiers
             else "            {},\n"
         )
-        + (f"            mentions=(\n{mentions}            ),\n" if mentions else "")
+        + mentions
         + "        ),\n"
     )
 

@@ -43,6 +43,9 @@ def of_file(name: str) -> str:
     return next(block.text for block in BLOCKS if block.file.endswith(name))
 
 
+COLUMNS = yaml.safe_load(of_file("loyalty__members.yml"))["columns"]
+
+
 def copied(folder: Path) -> Path:
     """The project as it is checked out, with the same environment."""
     house = folder / "house"
@@ -250,16 +253,20 @@ def test_a_model_that_is_there_is_not_overwritten(root: Path) -> None:
 
 
 def test_facts_of_a_source_are_no_records_of_people(root: Path) -> None:
-    columns = yaml.safe_load(of_file("loyalty__members.yml"))["columns"]
-    place(read_sheet(answered(root, rows_are="facts", columns=columns), NAME), root)
+    note = {"type": "text", "class": "sensitive", "purposes": ["service"], "says": "Free text"}
+    place(
+        read_sheet(answered(root, rows_are="facts", columns=COLUMNS | {"note": note}), NAME), root
+    )
     unioned = root / "dbt_project" / "models" / "identity" / "int_records_unioned.sql"
     assert "loyalty" not in unioned.read_text(encoding="utf-8")
-    assert '"member_id": "loyalty:"' in (
-        root / "orchestration" / "privacy" / "identifiers.py"
-    ).read_text(encoding="utf-8")
+    rules = (root / "orchestration" / "privacy" / "identifiers.py").read_text(encoding="utf-8")
+    assert '"member_id": "loyalty:"' in rules
+    assert 'mentions=("note",)' in rules
 
 
-COLUMNS = yaml.safe_load(of_file("loyalty__members.yml"))["columns"]
+def test_two_feeds_of_one_source_do_not_both_bring_records_of_people(root: Path) -> None:
+    with pytest.raises(NewSourceError, match="crm/contacts already brings records of people"):
+        read_sheet(answered(root), "crm/members")
 
 
 @pytest.mark.parametrize(
