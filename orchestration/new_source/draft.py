@@ -139,7 +139,8 @@ def _look_at(source: str, entity: str, sample: Path) -> tuple[list[_Seen], list[
     try:
         found = scan(file)
         records = list(islice(_texts(file, found), _SAMPLE))
-    except (RefusedError, GoneError, OSError) as error:
+    except (RefusedError, GoneError, OSError, ValueError) as error:
+        # ValueError: pyarrow's, of a damaged Parquet file
         raise NewSourceError(f"{sample} cannot be read: {error}.") from error
     if not records:
         raise NewSourceError(f"{sample} has no record; take a file with some.")

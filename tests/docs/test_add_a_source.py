@@ -313,6 +313,7 @@ def test_a_wrong_answer_is_a_sentence_with_place_value_and_remedy(
         ("a.txt", "id\n1\n", "ends in .csv"),
         ("a.csv", "id,ID\n1,2\n", "'id' twice"),
         ("a.csv", "\x00\x00\x00\x00", "UTF-16 or a binary file"),
+        ("a.parquet", "PAR1 nothing PAR1", "cannot be read"),
     ],
 )
 def test_a_file_of_no_use_is_a_sentence(tmp_path: Path, name: str, text: str, told: str) -> None:
