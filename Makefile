@@ -65,6 +65,9 @@ backfill: .venv/run ## release each day of a range, in order: FROM=2026-06-01 TO
 segments: .venv/run ## prove the rules of segments, and the sizes they would give (RULES=file.csv)
 	@$(WAREHOUSE) segments $(if $(RULES),--rules '$(RULES)')
 
+source: .venv/run ## draft the sheet of a new source: NAME=loyalty/members FILE=a.csv; answered, place it: NAME=
+	@$(WAREHOUSE) new-source '$(NAME)' $(if $(FILE),--from '$(FILE)')
+
 dev: .venv/run ## open the Dagster UI on http://127.0.0.1:3000
 	@$(WAREHOUSE) dev
 
@@ -252,4 +255,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance docs bi-superset metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean
+.PHONY: help source run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance docs bi-superset metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean

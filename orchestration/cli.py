@@ -22,6 +22,7 @@ from orchestration.gates.commands import add_verbs as add_gate_verbs
 from orchestration.identity.commands import add_verbs as add_identity_verbs
 from orchestration.identity.rectification_commands import add_verbs as add_rectification_verbs
 from orchestration.landing.commands import add_verbs as add_landing_verbs
+from orchestration.new_source.commands import add_verbs as add_new_source_verbs
 from orchestration.operations.commands import add_operations
 from orchestration.privacy.commands import add_verbs as add_privacy_verbs
 from orchestration.privacy.retention_commands import add_verbs as add_retention_verbs
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_operations(verbs)
     add_alert_verbs(verbs)
     add_segments(verbs)
+    add_new_source_verbs(verbs)
     return parser
 
 

@@ -27,8 +27,10 @@ from orchestration.gates.results import (
 )
 from orchestration.gates.setting_aside import who_readmitted
 from orchestration.gates.suites import QUERY, Catalogue, Parameters, load_layer
+from orchestration.landing.feeds import FEEDS
 from orchestration.landing.quarantine import read_corrections
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.sql import literal, quoted
 
 SUITES = PROJECT_ROOT / "expectations"
 
@@ -144,9 +146,21 @@ def _named(column: str, value: object) -> str:
 def suite_parameters(settings: Settings) -> Parameters:
     """Values that a suite may name: `{as_of_date}` in SQL, `{$PARAMETER: as_of_date}` elsewhere.
 
-    as_of_end: the first instant after the as-of day, UTC.
+    as_of_end: the first instant after the as-of day, UTC. Of every feed, as SQL: landed_rows (feed,
+    _source_file), rows_without_key (reason) and sources, a list of literals.
     """
     return {
         "as_of_date": settings.as_of.isoformat(),
         "as_of_end": f"{settings.as_of + timedelta(days=1)}T00:00:00",
+        "landed_rows": " union all ".join(
+            f"select {literal(feed.name)} as feed, _source_file from raw.{quoted(feed.table)}"
+            for feed in FEEDS
+        ),
+        "rows_without_key": " union all ".join(
+            f"select {literal(f'{feed.name}: {key} is empty')} as reason"
+            f" from raw.{quoted(feed.table)} where {quoted(key)} is null"
+            for feed in FEEDS
+            for key in feed.key
+        ),
+        "sources": ", ".join(literal(source) for source in sorted({feed.source for feed in FEEDS})),
     }

@@ -1,8 +1,8 @@
 """The intake contract: every feed the warehouse accepts, as one declarative table.
 
 A feed is one kind of file that one source delivers, found under `<landing>/<source>/<things>/`.
-To accept another one, add an entry to `FEEDS` and a staging model; `docs/sources.md`, the raw
-tables and the landing checks follow from here.
+To accept another one, follow `docs/add-a-source.md`; `docs/sources.md`, the raw tables and the
+landing checks follow from here.
 """
 
 from dataclasses import dataclass, field

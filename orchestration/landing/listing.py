@@ -154,7 +154,7 @@ def _collect(
         if not stat.S_ISREG(status.st_mode):
             warnings.append(f"{name} was not read: it is not a regular file")
             continue
-        format_, is_gzipped = _format(path)
+        format_, is_gzipped = format_of(path)
         if format_ is None:
             warnings.append(
                 f"{name} was not read: its name does not end in .csv, .jsonl or .parquet"
@@ -187,7 +187,8 @@ def _walk(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
             yield entry
 
 
-def _format(path: Path) -> tuple[Format | None, bool]:
+def format_of(path: Path) -> tuple[Format | None, bool]:
+    """Tell by its name how a file is written, None when in no known way, and if it is gzipped."""
     stem, suffix = os.path.splitext(path.name.lower())  # noqa: PTH122 - Path("a.b ").suffix differs
     if suffix != ".gz":
         return _FORMATS.get(suffix), False

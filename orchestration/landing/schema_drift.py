@@ -233,7 +233,7 @@ def _shapes(values: Sequence[str]) -> Counter[str]:
 def _sample(file: LandedFile, found: Scan, names: Sequence[str]) -> dict[str, list[str]]:
     """Return values of some columns in the first records of a file, without empty ones."""
     values: dict[str, list[str]] = {name: [] for name in names}
-    for record in islice(_records(file, found), _SAMPLE):
+    for record in islice(records_of(file, found), _SAMPLE):
         for name in names:
             value = record.get(name)
             if value is not None and str(value).strip():
@@ -241,7 +241,8 @@ def _sample(file: LandedFile, found: Scan, names: Sequence[str]) -> dict[str, li
     return values
 
 
-def _records(file: LandedFile, found: Scan) -> Iterator[Mapping[str, object]]:
+def records_of(file: LandedFile, found: Scan) -> Iterator[Mapping[str, object]]:
+    """Yield the records of a file by the names in it; what is no record is passed over."""
     if file.format is Format.PARQUET:
         import pyarrow.parquet as pq  # noqa: PLC0415 - 0.2 s, and hardly ever asked for
 

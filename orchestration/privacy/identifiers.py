@@ -127,6 +127,11 @@ RULES: Mapping[str, FeedRule] = MappingProxyType(
 )
 """By name of the feed; a test holds it against the intake contract."""
 
+RECORD_KINDS = frozenset(
+    kind for rule in RULES.values() for kind in rule.identifiers.values() if kind not in VALUES
+)
+"""Kinds that name one record."""
+
 _PSEUDONYMS = {"shop/orders": ORDER, "shop/order_lines": ORDER, "pos/receipts": RECEIPT}
 
 

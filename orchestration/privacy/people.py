@@ -21,6 +21,7 @@ from orchestration.privacy.identifiers import (
     NATIONAL_ID,
     ORDER,
     PHONE,
+    RECORD_KINDS,
     RULES,
     VALUES,
     VISITOR,
@@ -32,7 +33,7 @@ from orchestration.privacy.tombstones import PrivacyError, Tombstones, meets_sql
 from orchestration.sql import literal, quoted
 
 CUSTOMER_ID = re.compile(r"cus_[0-9a-f]{20}")
-_RECORD = re.compile(r"(crm|shop|shop:order|pos|mailing|support|surveys|web):\S+")
+_RECORD = re.compile(rf"({'|'.join(sorted(RECORD_KINDS))})\S+")
 _PHONE = re.compile(r"[+(]?[0-9][0-9 ()/.-]{5,}")
 # What a person may be called in a text, if nobody else is: shorter ones are words.
 _NAME_COLUMNS = ("requester_name", "street")

@@ -81,7 +81,7 @@ _PREDICTION = (
     " for how much, as it does for every customer. They are likely values and not facts, may be"
     " wrong for you, and the warehouse decides nothing by them."
 )
-_RECORD = re.compile(r"[a-z]+:\S+")
+_RECORD = re.compile(r"[a-z_]+:\S+")
 _STAFF = ("decided_by",)
 _WORKING = ("staging", "identity", "intermediate", "state", "quality")
 _OF_ONE_PERSON = ("subject-report", "forget", "rectify")

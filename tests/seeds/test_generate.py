@@ -10,10 +10,10 @@ import duckdb
 import phonenumbers
 import pytest
 
-from orchestration.landing.feeds import FEEDS, ColumnType, Feed
+from orchestration.landing.feeds import ColumnType, Feed
 from seeds.generate import GenerateError, generate, main
 from seeds.generator.delivery import DAMAGES, Format, spoil_lines
-from tests.seeds.conftest import SAMPLE_BAD_LINES, Sample, read_feed
+from tests.seeds.conftest import GENERATED, SAMPLE_BAD_LINES, Sample, read_feed
 from tests.seeds.mess_queries import MESS, PREPARE
 
 SEEDS = Path(__file__).resolve().parents[2] / "seeds"
@@ -114,18 +114,18 @@ def test_csv_and_parquet_hold_the_same_records(tmp_path: Path) -> None:
     for form in formats:
         generate(tmp_path / form, tmp_path / f"{form}.parquet", people=150, seed=3, format=form)
         with duckdb.connect() as database:
-            for feed in FEEDS:
+            for feed in GENERATED:
                 read_feed(database, tmp_path / form, feed)
             counts[form] = [
                 database.execute(
                     f"select {', '.join(feed.key)} from {feed.table} order by all"
                 ).fetchall()
-                for feed in FEEDS
+                for feed in GENERATED
             ]
     assert counts["csv"] == counts["parquet"]
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+@pytest.mark.parametrize("feed", GENERATED, ids=lambda feed: feed.name)
 def test_every_value_fits_the_contract(sample: Sample, feed: Feed) -> None:
     for name in feed.key:
         assert sample.count(f"select count(*) from {feed.table} where {name} is null") == 0, name
@@ -145,7 +145,7 @@ def test_every_value_fits_the_contract(sample: Sample, feed: Feed) -> None:
             assert sample.count(zoneless) == 0, column.name
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+@pytest.mark.parametrize("feed", GENERATED, ids=lambda feed: feed.name)
 def test_every_optional_column_is_filled_somewhere(sample: Sample, feed: Feed) -> None:
     filled = ", ".join(f"count({column.name}) > 0" for column in feed.columns)
     row = sample.database.execute(f"select [{filled}] from {feed.table}").fetchone()
@@ -153,7 +153,7 @@ def test_every_optional_column_is_filled_somewhere(sample: Sample, feed: Feed) -
     assert all(row[0])
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+@pytest.mark.parametrize("feed", GENERATED, ids=lambda feed: feed.name)
 def test_files_carry_the_columns_of_the_contract_in_its_order(sample: Sample, feed: Feed) -> None:
     for path in sorted((sample.landing / feed.name).glob("*.csv*")):
         text = content(path)
@@ -162,7 +162,7 @@ def test_files_carry_the_columns_of_the_contract_in_its_order(sample: Sample, fe
         assert header.split(",") == [column.name for column in feed.columns]
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+@pytest.mark.parametrize("feed", GENERATED, ids=lambda feed: feed.name)
 def test_nothing_happens_after_the_as_of_day(sample: Sample, feed: Feed) -> None:
     for column in feed.columns:
         if column.type is ColumnType.TIMESTAMP:
@@ -180,7 +180,7 @@ def moment_of(feed: Feed) -> str | None:
     return feed.cursor or next(iter(moments), None)
 
 
-@pytest.mark.parametrize("feed", [f for f in FEEDS if moment_of(f)], ids=lambda feed: feed.name)
+@pytest.mark.parametrize("feed", [f for f in GENERATED if moment_of(f)], ids=lambda feed: feed.name)
 def test_a_file_never_holds_what_happened_after_its_day(sample: Sample, feed: Feed) -> None:
     moment = moment_of(feed)
     early = f"""
@@ -328,7 +328,7 @@ def test_a_world_without_people_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("people", [1, 2, 7])
 def test_a_tiny_world_is_still_a_world(people: int, tmp_path: Path) -> None:
     generated = generate(tmp_path / "landing", tmp_path / "truth.csv", people=people, seed=4)
-    assert set(generated.rows) == {feed.name for feed in FEEDS}
+    assert set(generated.rows) == {feed.name for feed in GENERATED}
 
 
 def test_the_command_line_says_what_is_wrong_and_fails(

@@ -113,6 +113,8 @@ ATTEMPTS: dict[str, Attempt] = {
     "preview limit": lambda text: ["preview", f"--limit={text}"],
     "backfill first": lambda text: ["backfill", f"--from={text}", "--to=2026-06-30"],
     "backfill last": lambda text: ["backfill", "--from=2026-06-30", f"--to={text}"],
+    "new-source name": lambda text: ["new-source", text],
+    "new-source sample": lambda text: ["new-source", "loyalty/members", f"--from={text}"],
     "segments rules": lambda text: ["segments", f"--rules={text}"],
     "dev port": lambda text: ["dev", f"--port={text}"],
     "dashboard port": lambda text: ["dashboard", f"--port={text}"],

@@ -78,7 +78,7 @@ unioned as (
         updated_at
     from contacts
 
-    union all
+    union all by name
 
     select
         coalesce(accounts.source_record_id, purchases.source_record_id) as source_record_id,
@@ -94,14 +94,10 @@ unioned as (
         case
             when accounts.source_record_id is null then purchases.phone else accounts.phone
         end as phone,
-        null as birth_date,
-        null as gender,
-        null as national_id,
         accounts.street,
         accounts.city,
         accounts.postcode,
         accounts.country,
-        null as company,
         least(accounts.created_at, purchases.first_purchased_at) as first_seen_at,
         greatest(accounts.updated_at, purchases.last_purchased_at) as last_seen_at,
         coalesce(accounts.updated_at, purchases.last_purchased_at) as updated_at
@@ -109,7 +105,7 @@ unioned as (
     full outer join purchases_by_record as purchases
         on accounts.source_record_id = purchases.source_record_id
 
-    union all
+    union all by name
 
     select
         coalesce(members.source_record_id, receipts.source_record_id) as source_record_id,
@@ -120,13 +116,7 @@ unioned as (
         members.email,
         members.phone,
         members.birth_date,
-        null as gender,
-        null as national_id,
-        null as street,
-        null as city,
         members.postcode,
-        null as country,
-        null as company,
         least(members.joined_at, receipts.first_purchased_at) as first_seen_at,
         greatest(members.updated_at, receipts.last_purchased_at) as last_seen_at,
         coalesce(members.updated_at, receipts.last_purchased_at) as updated_at
@@ -134,7 +124,7 @@ unioned as (
     full outer join receipts_by_record as receipts
         on members.source_record_id = receipts.source_record_id
 
-    union all
+    union all by name
 
     select
         source_record_id,
@@ -143,21 +133,12 @@ unioned as (
         first_name,
         last_name,
         email,
-        null as phone,
-        null as birth_date,
-        null as gender,
-        null as national_id,
-        null as street,
-        null as city,
-        null as postcode,
-        null as country,
-        null as company,
         subscribed_at as first_seen_at,
         updated_at as last_seen_at,
         updated_at
     from subscribers
 
-    union all
+    union all by name
 
     select
         source_record_id,
@@ -167,37 +148,19 @@ unioned as (
         {{ family_name_of('requester_name') }} as last_name,
         requester_email as email,
         requester_phone as phone,
-        null as birth_date,
-        null as gender,
-        null as national_id,
-        null as street,
-        null as city,
-        null as postcode,
-        null as country,
-        null as company,
         opened_at as first_seen_at,
         coalesce(updated_at, opened_at) as last_seen_at,
         updated_at
     from tickets
 
-    union all
+    union all by name
 
     select
         source_record_id,
         'surveys' as source,
         'respondent' as record_type,
-        null as first_name,
-        null as last_name,
         email,
         phone,
-        null as birth_date,
-        null as gender,
-        null as national_id,
-        null as street,
-        null as city,
-        null as postcode,
-        null as country,
-        null as company,
         responded_at as first_seen_at,
         responded_at as last_seen_at,
         responded_at as updated_at

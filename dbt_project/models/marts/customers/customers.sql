@@ -45,6 +45,10 @@ presence as (
         bool_or(source = 'support') as is_in_support,
         bool_or(source = 'mailing') as is_in_mailing,
         bool_or(source = 'surveys') as is_in_surveys,
+        -- of those without a flag: a distinct count of all costs more than the rest of this model
+        count(distinct source) filter (
+            where source not in ('crm', 'shop', 'pos', 'web', 'support', 'mailing', 'surveys')
+        ) as unflagged_source_count,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
     from sources
@@ -73,11 +77,10 @@ select
     golden_records.company,
     golden_records.company_source_record_id,
     presence.record_count,
-    -- a distinct count over all records costs more than the rest of this model
     cast(presence.is_in_crm as bigint) + cast(presence.is_in_shop as bigint)
     + cast(presence.is_in_pos as bigint) + cast(presence.is_in_web as bigint)
     + cast(presence.is_in_support as bigint) + cast(presence.is_in_mailing as bigint)
-    + cast(presence.is_in_surveys as bigint) as source_count,
+    + cast(presence.is_in_surveys as bigint) + presence.unflagged_source_count as source_count,
     presence.is_in_crm,
     presence.is_in_shop,
     presence.is_in_pos,
