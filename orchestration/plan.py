@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.activation.assets import EXPORTS
 from orchestration.database import candidate_file, working_file
 from orchestration.definitions import JOB_NAME, build_definitions
 from orchestration.operations.ledger import RunRecord
@@ -41,14 +42,14 @@ class Plan:
 
 
 def plan(settings: Settings) -> Plan:
-    """Run everything but the release in a copy of the installation, and throw the copy away.
+    """Run everything up to the release in a copy of the installation, and throw the copy away.
 
     Raises ScratchError when nothing is built yet, a run is under way or the disk is too small.
     """
     with scratch_copy(settings) as copy, _environment(copy):
         job = build_definitions(copy).resolve_job_def(JOB_NAME)
         keys = job.asset_layer.executable_asset_keys
-        wanted = [key for key in keys if key.path[0] != RELEASE_KEY.path[0]]
+        wanted = [key for key in keys if key.path[0] not in (RELEASE_KEY.path[0], EXPORTS)]
         with dg.DagsterInstance.ephemeral() as instance:
             result = job.execute_in_process(
                 instance=instance,

@@ -12,6 +12,9 @@ from orchestration.release.assets import RELEASE_KEY
 from orchestration.run import Warehouse, log
 from orchestration.transform.rule_files import SegmentRuleError
 
+# The first part of the keys of all exports.
+EXPORTS = "exports"
+
 
 def export_assets() -> list[dg.AssetsDefinition]:
     """One asset for each declared export; none while the declarations cannot be used.
@@ -32,7 +35,7 @@ def _exports(declared: tuple[Export, ...]) -> dg.AssetsDefinition:
         can_subset=True,
         specs=[
             dg.AssetSpec(
-                key=["exports", one.name],
+                key=[EXPORTS, one.name],
                 deps=[RELEASE_KEY],
                 description=one.description,
                 group_name="activation",
@@ -83,7 +86,7 @@ def _exports(declared: tuple[Export, ...]) -> dg.AssetsDefinition:
 def _result(version: Version) -> dg.MaterializeResult[None]:
     manifest = version.manifest
     return dg.MaterializeResult(
-        asset_key=["exports", manifest.export],
+        asset_key=[EXPORTS, manifest.export],
         metadata={
             "release": manifest.release_id,
             "path": dg.MetadataValue.path(str(version.path)),

@@ -10,13 +10,22 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from orchestration.settings import Settings
-from orchestration.transform.docs import DATA_DOCS, DBT, INDEX, REPORT_HERE, build_docs, index_page
+from orchestration.transform.docs import (
+    DATA_DOCS,
+    DBT,
+    INDEX,
+    REPORT_HERE,
+    TEXTS,
+    build_docs,
+    index_page,
+)
 from tests.browser import opened, running_browser
 from tests.conftest import SAMPLE, Installation
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(sample_release: Path) -> Iterator[Browser]:
+    """Started after every run of this process: while it is there, its event loop is running."""
     with running_browser() as running:
         yield running
 
@@ -90,6 +99,8 @@ def test_nobody_of_the_release_is_in_the_pages(home: Path, sample_release: Path)
     words = {
         word
         for page in (home / "docs").rglob("*.html")
+        # but for texts of ours, which tell of made-up people by name
+        if not (TEXTS / f"{page.stem}.md").exists()
         for word in re.findall(r"[^\s\"'<>,;:()\\]+", page.read_text(encoding="utf-8"))
     }
     assert "customer_id" in words

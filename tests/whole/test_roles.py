@@ -223,6 +223,7 @@ def test_only_its_owner_reads_the_stewards_files_and_only_a_group_those_of_roles
     assert {rights.pop(f"{role}.duckdb") for role in ("analyst", "marketing", "dashboard")} == {
         0o440
     }
+    assert {rights.pop(name) for name in ("report.html", "report.json")} == {0o440}
     assert rights.pop("manifest.json") == 0o444
     assert {*rights.values()} == {0o400}
 
