@@ -237,7 +237,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             seconds=record.seconds,
             release=record.release.get("id"),
         )
-        if record.started_by != "backfill":  # which tells once, of its last day
+        if record.started_by != BACKFILL:  # which tells once, of its last day
             _tell_alerts(settings)
 
     def _finish_erasures(self) -> None:

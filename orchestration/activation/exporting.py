@@ -15,8 +15,6 @@ exported again, against what was exported last. Only the last few are kept.
 Members come from the steward's file of a release, so from behind its gates, and from nowhere else.
 """
 
-import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +40,9 @@ from orchestration.release.releases import (
     File,
     Release,
     current_release,
+    flush,
     list_releases,
+    read_file,
     read_manifest,
 )
 from orchestration.settings import Settings
@@ -345,7 +345,7 @@ def _why_whole(declared: Export, before: Version | None) -> str:
     if not before.manifest.names_members_as(declared):
         return "audience, identifier or platform are declared in another way than before"
     expected = before.manifest.files.get(before.members.name)
-    if not before.members.is_file() or _read_file(before.members) != expected:
+    if not before.members.is_file() or read_file(before.members) != expected:
         return "the version before is not as it was written"
     return ""
 
@@ -467,30 +467,16 @@ def _put_in_place(staging: Path, manifest: ExportManifest) -> None:
     path = staging / _MANIFEST
     path.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _seal(path)
-    _flush(staging)
+    flush(staging)
     staging.rename(staging.with_name(manifest.version))
-    _flush(staging.parent)
+    flush(staging.parent)
 
 
 def _seal(path: Path) -> File:
     """Close a file to others, flush it to disk and hash it."""
     path.chmod(0o600)
-    _flush(path)
-    return _read_file(path)
-
-
-def _read_file(path: Path) -> File:
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-        return File(size=content.tell(), sha256=digest)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(path)
+    return read_file(path)
 
 
 def _link(version: Path) -> None:
@@ -502,7 +488,7 @@ def _link(version: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(version.name)
     fresh.replace(link)
-    _flush(version.parent)
+    flush(version.parent)
 
 
 # --- what is there ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import streamlit as st
 
 from orchestration.dashboard.reading import Filters, choices, find_release, open_release
 from orchestration.release import Release, ReleaseError
-from orchestration.report.charts import CHARTS, PALETTE, STEPS, specification
+from orchestration.report.charts import CHARTS, GROUND, PALETTE, STEPS, specification
 from orchestration.report.figures import FLOOR, HEADLINE, Row
 from orchestration.report.leads import LEADS
 from orchestration.report.page import (
@@ -35,14 +35,7 @@ from orchestration.settings import Settings
 
 # Answers that are kept: figures of a release by filters.
 _KEPT = 500
-# What charts call the colours of the page beside those of the palette; as in report.html.
-_PAGE = {
-    "ink": ("#16202c", "#e8edf3"),
-    "soft": ("#556272", "#9fadbd"),
-    "line": ("#dde3ea", "#2c3745"),
-    "paper": ("#ffffff", "#161d27"),
-}
-_COLOURS = dict(PALETTE) | _PAGE | {f"step-{step}": both for step, both in enumerate(STEPS)}
+_COLOURS = dict(PALETTE) | dict(GROUND) | {f"step-{step}": both for step, both in enumerate(STEPS)}
 # Charts whose bars can be clicked: what the bar is called in the chart, and the filter it sets.
 _DRILLS = {
     "lifecycle_stages": ("lifecycle_stage", "lifecycle_stage"),
@@ -200,7 +193,7 @@ def _drill(chart: str, name: str, column: str, values: dict[str, str]) -> None:
 
 
 def _in_colour(chart: dict[str, Any]) -> dict[str, Any]:
-    """The chart in the colours of the page as it is, light or dark: a canvas resolves no name."""
+    """The chart in the colours of the page as it is, light or dark: Streamlit knows no names."""
     scheme = 1 if st.context.theme.type == "dark" else 0
 
     def coloured(part: Any) -> Any:

@@ -308,7 +308,7 @@ def released_as(settings: Settings, database: Path) -> Release | None:
     """
     if not database.is_file() or database.with_name(f"{database.name}.wal").exists():
         return None
-    found = _read_file(database)
+    found = read_file(database)
     for release in list_releases(settings):
         if read_manifest(release).files.get(release.database.name) == found:
             return release
@@ -424,10 +424,10 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
     staging.manifest.write_text(manifest.model_dump_json(indent=2, fallback=str) + "\n", "utf-8")
     staging.manifest.chmod(_FOR_ALL)
     _seal(staging.manifest)
-    _flush(staging.path / "parquet")
+    flush(staging.path / "parquet")
     staging.path.chmod(_FOLDER_FOR_ALL)
     (staging.path / "parquet").chmod(_FOLDER_FOR_ALL)
-    _flush(staging.path)
+    flush(staging.path)
     release = _release(settings, manifest.release_id)
     if release.path.exists():
         # written before, by a rewriting that was killed before it was through
@@ -435,7 +435,7 @@ def _put_in_place(settings: Settings, staging: Release, manifest: Manifest) -> R
         return release
     staging.path.rename(release.path)
     try:
-        _flush(settings.releases)
+        flush(settings.releases)
     except BaseException:
         _delete(release.path)
         raise
@@ -576,11 +576,12 @@ def _seal_files(folder: Path) -> dict[str, File]:
 def _seal(path: Path) -> File:
     """Take every right to write, flush to disk, and hash: 0.1 s per 100 MB."""
     path.chmod(path.stat().st_mode & 0o444)
-    _flush(path)
-    return _read_file(path)
+    flush(path)
+    return read_file(path)
 
 
-def _read_file(path: Path) -> File:
+def read_file(path: Path) -> File:
+    """Return the size of a file and the hash of its bytes."""
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         return File(size=content.tell(), sha256=digest)
@@ -591,12 +592,13 @@ def _check_files(release: Release, manifest: Manifest) -> None:
         path = release.path / name
         if not path.is_file():
             raise _damaged(release, f"{name} is missing")
-        found = _read_file(path)
+        found = read_file(path)
         if found != expected:
             raise _damaged(release, f"{name} should be {expected} but is {found}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or what a folder names, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -610,7 +612,7 @@ def _switch(settings: Settings, release: Release) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(Path(settings.releases.name) / release.id)
     link.replace(settings.current)
-    _flush(settings.home)
+    flush(settings.home)
 
 
 def _note_rollback(settings: Settings, origin: str | None, target: str) -> None:

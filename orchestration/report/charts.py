@@ -23,6 +23,13 @@ PALETTE: Mapping[str, tuple[str, str]] = {
     "grey": ("#6c7887", "#72819b"),
     "sky": ("#3d94c9", "#bfe5fb"),
 }
+# What is behind and around the charts.
+GROUND: Mapping[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#161d27"),
+    "ink": ("#16202c", "#e8edf3"),
+    "soft": ("#556272", "#9fadbd"),
+    "line": ("#dde3ea", "#2c3745"),
+}
 # From few to many, in steps, for a heat map.
 STEPS: Sequence[tuple[str, str]] = (
     ("#eaf2fa", "#17293b"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from orchestration.report.charts import PALETTE, STEPS, specification
+from orchestration.report.charts import GROUND, PALETTE, STEPS, specification
 from orchestration.report.figures import FIGURES, FLOOR, HEADLINE, Figure, Row, currency_of
 from orchestration.report.leads import LEADS
 from orchestration.report.words import NOTHING, change, day, label, number
@@ -177,7 +177,7 @@ def page(report: "Report") -> str:
         rows_of=lambda panel: figures[figure_of(panel).key],
         figure_named=FIGURE_BY_KEY.__getitem__,
         segments=figures["segments"],
-        palette=PALETTE,
+        palette=dict(GROUND) | dict(PALETTE),
         steps=STEPS,
         charts=charts,
         library=library,

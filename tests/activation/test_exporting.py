@@ -27,6 +27,7 @@ from orchestration.operations.retention import EXPORTS_KEPT
 from orchestration.privacy.certificates import plan_erasure
 from orchestration.privacy.people import People
 from orchestration.release import Release, ReleaseError, current_release, rollback
+from orchestration.release.releases import flush
 from orchestration.settings import Settings
 from tests.activation.conftest import AUDIENCE, World, declared, listed
 
@@ -266,7 +267,6 @@ def test_only_the_last_few_versions_are_kept(world: World) -> None:
 def _killed(settings: Settings, release: Release, flushes: int) -> None:
     """Export in a process that dies without a word at one of the times it flushes to disk."""
     left = [flushes]
-    flush = exporting._flush
 
     def dying(path: Path) -> None:
         left[0] -= 1
@@ -274,7 +274,7 @@ def _killed(settings: Settings, release: Release, flushes: int) -> None:
             os._exit(9)
         flush(path)
 
-    exporting._flush = dying
+    vars(exporting)["flush"] = dying
     exporting.export(settings, declared(), release)
 
 
@@ -314,7 +314,7 @@ def test_a_disk_that_cannot_be_written_is_told_and_nothing_is_left(
         raise OSError(28, "No space left on device", str(path))
 
     release = world.publish(BOB)
-    monkeypatch.setattr(exporting, "_flush", full)
+    monkeypatch.setattr(exporting, "flush", full)
     with pytest.raises(ExportError, match=r"letters could not be written .*No space left"):
         world.export(release)
     assert tree(world.settings.exports).keys() == before.keys()

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.report.charts import CHARTS, CONFIG, PALETTE, STEPS, specification
+from orchestration.report.charts import CHARTS, CONFIG, GROUND, PALETTE, STEPS, specification
 from orchestration.report.page import SECTIONS
 from orchestration.report.reports import Report
 
 Colour = tuple[float, float, float]
 
-# What is behind the charts, by light and by dark (report.html).
-PAPER = ("#ffffff", "#161d27")
+# What is behind the charts, by light and by dark.
+PAPER = GROUND["paper"]
 # Machado, Oliveira, Fernandes 2009: how linear RGB is seen without red, without green, and by most.
 SIGHTS = {
     "protanopia": (
@@ -131,8 +131,7 @@ def test_a_chart_is_drawn_of_no_rows_too(key: str) -> None:
 
 
 def test_a_chart_has_no_colour_that_the_page_does_not_know(sample_report: Report) -> None:
-    known = {*PALETTE, *(f"step-{step}" for step in range(len(STEPS)))}
-    known |= {"ink", "soft", "line", "paper"}
+    known = {*GROUND, *PALETTE, *(f"step-{step}" for step in range(len(STEPS)))}
     for section in SECTIONS:
         for panel in section.panels:
             found = sample_report.figures[panel.figure or panel.chart]
