@@ -52,6 +52,7 @@ HIDDEN_FROM_ANALYSTS = {
     "customer_history",
     "customer_matches",
     "customer_records",
+    "customer_search_keys",
 }
 # Narrow a person down, and are shown all the same, generalised where they can be.
 INDIRECT_FOR_ANALYSTS = {"age_band", "age_years", "birth_date", "country", "gender", "postcode"}
