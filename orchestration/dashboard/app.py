@@ -15,6 +15,7 @@ import pandas  # noqa: F401 - Altair takes one that another page is only just im
 import streamlit as st
 
 from orchestration.dashboard.reading import Filters, choices, find_release, open_release
+from orchestration.dashboard.signing_in import signed_in
 from orchestration.release import Release, ReleaseError
 from orchestration.report.charts import CHARTS, GROUND, PALETTE, STEPS, specification
 from orchestration.report.figures import FLOOR, HEADLINE, Row
@@ -48,6 +49,7 @@ def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="Customers", layout="wide")
     st.html(Path(__file__).with_name("dashboard.css"))
+    signed_in(Settings())
     try:
         release = find_release(Settings())
         filters = _sidebar(release)
