@@ -119,7 +119,6 @@ def _brought_by_proxy(settings: Settings, door: Door) -> Visitor:
 def _end(said: str = "") -> None:
     """Forget who was there and what they looked at."""
     st.session_state.clear()
-    st.query_params.clear()
     st.session_state[_SAID] = said
 
 
