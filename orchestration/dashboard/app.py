@@ -13,9 +13,10 @@ import pandas  # noqa: F401 - Altair takes one that another page is only just im
 import streamlit as st
 
 from orchestration.dashboard import customer_page, desk_page
-from orchestration.dashboard.access import Role, Visitor
+from orchestration.dashboard.access import Visitor
 from orchestration.dashboard.drawing import in_colour
 from orchestration.dashboard.reading import Filters, choices, find_release, open_release
+from orchestration.dashboard.signing_in import signed_in
 from orchestration.release import Release, ReleaseError
 from orchestration.report.charts import CHARTS, specification
 from orchestration.report.figures import FLOOR, HEADLINE, Row
@@ -48,7 +49,7 @@ def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="Customers", layout="wide")
     st.html(Path(__file__).with_name("dashboard.css"))
-    visitor = Visitor("me", Role.STEWARD)
+    visitor = signed_in(Settings())
     try:
         # a release may be gone by the time that its page asks
         _navigate(find_release(Settings()), visitor)
