@@ -102,7 +102,8 @@ def _choose(customer_id: str) -> None:
 def _look(visitor: Visitor, look: tuple[str, str, str], reason: str, names: Sequence[str]) -> None:
     """Note a look in the access log, once however often the page is drawn meanwhile.
 
-    look: verb, what was asked for, release. Raises PrivacyError when it cannot be noted; then nothing may be shown.
+    look: verb, what was asked for, release. Raises PrivacyError when it cannot be noted; then
+    nothing may be shown.
     """
     if st.session_state.get("looked") != look:
         note(
@@ -369,17 +370,16 @@ def _identity(customer: Customer, visitor: Visitor, release: Release) -> None:
         )
         if link is None:
             return
-        last_word(visitor)
+        last_word()
         show_evidence(link)
-        one, other = (customer.records[record] for record in link.pair)
-        show_records(one, other)
         if visitor.decides:
+            show_records(*(customer.records[record] for record in link.pair))
             settings = Settings()
             with open_release(settings, release) as opened:
                 decisions = decided(settings)
                 pair = find_pair(opened, link.pair, decisions)
                 if pair is not None:
-                    verdict(opened, pair, decisions, visitor)
+                    verdict(opened, pair, decisions)
 
 
 def _is_cut(customer: Customer) -> bool:

@@ -170,9 +170,10 @@ def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decis
         )
     _, groups = spanned(_links_within(opened, link.customer_id), apart=link.pair)
     parts = _groups({record: groups.get(record, record) for record in members})
+    sizes = " and ".join(str(len(part)) for part in parts)
     return Effect(
-        f"One customer of {_counted(len(members))} becomes {len(parts)}, of"
-        f" {' and '.join(str(len(part)) for part in parts)}; no later evidence joins the two again.",
+        f"One customer of {_counted(len(members))} becomes {len(parts)}, of {sizes}; no later"
+        " evidence joins the two again.",
         parts,
     )
 

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import streamlit as st
 
-from orchestration.dashboard.access import Visitor
+from orchestration.dashboard.access import AccessError, RefusedError, Visitor
 from orchestration.dashboard.desk import (
     MOST_PAIRS,
     Pair,
@@ -23,6 +24,7 @@ from orchestration.dashboard.drawing import chance, in_colour, waterfall
 from orchestration.dashboard.people import Row, read
 from orchestration.dashboard.plain import escaped, table
 from orchestration.dashboard.reading import Opened, open_release
+from orchestration.dashboard.signing_in import visitor_now
 from orchestration.identity.decisions import Action, Decision, DecisionError
 from orchestration.identity.explain import Link, Outcome
 from orchestration.identity.showing import LABELS, NOTES
@@ -91,9 +93,9 @@ def show(release: Release, visitor: Visitor) -> None:
                 label_visibility="collapsed",
                 on_change=partial(st.session_state.update, place=0),
             )
-            last_word(visitor)
+            last_word()
             if chosen == _DECIDED:
-                _said(decisions, visitor)
+                _said(decisions)
             else:
                 kind = Queue(chosen or Queue.REVIEW)
                 _pair_by_pair(opened, queues[kind], decisions, visitor)
@@ -127,7 +129,7 @@ def _pair_by_pair(
         show_records(*pair.records)
     with st.container(border=True):
         st.header("Decide")
-        verdict(opened, pair, decisions, visitor)
+        verdict(opened, pair, decisions)
     with st.container(border=True):
         st.header("What the evidence says")
         show_evidence(pair.link)
@@ -186,11 +188,12 @@ def _beside(name: str, left: str, right: str, same: str) -> Row:
 
 
 def _shown(row: Row, column: str) -> str:
-    value, notes = read(row, column), list[str]()
+    value = read(row, column)
+    notes: list[str] = []
     if value and row[column] is None:
         notes.append("read from the e-mail")
     if sharing := row.get(f"{column}_sharing"):
-        notes.append(NOTES.get(sharing, sharing))
+        notes.append(NOTES.get(sharing) or label(sharing))
     if column in (row["rectified_fields"] or "").split(", "):
         notes.append("rectified")
     return f"{value} ({', '.join(notes)})" if value and notes else value
@@ -221,7 +224,7 @@ def show_evidence(link: Link) -> None:
 # --- deciding ------------------------------------------------------------------------------------
 
 
-def verdict(opened: Opened, pair: Pair, decisions: Sequence[Decision], visitor: Visitor) -> None:
+def verdict(opened: Opened, pair: Pair, decisions: Sequence[Decision]) -> None:
     """Let a steward say what two records are, and show what each word would do."""
     if pair.decision:
         said = pair.decision
@@ -257,7 +260,7 @@ def verdict(opened: Opened, pair: Pair, decisions: Sequence[Decision], visitor: 
                 type="primary" if action is not Action.UNSURE else "secondary",
                 disabled=not would.is_possible,
                 on_click=_decide,
-                args=(pair, action, key, visitor),
+                args=(pair, action, key),
             )
             st.text(would.told)
             if action is Action.NOT_SAME and is_linked(pair.link):
@@ -265,18 +268,37 @@ def verdict(opened: Opened, pair: Pair, decisions: Sequence[Decision], visitor: 
                     st.text(f"• {', '.join(group[:8])}{' ...' if len(group) > 8 else ''}")
 
 
-def _decide(pair: Pair, action: Action, key: str, visitor: Visitor) -> None:
+def _decide(pair: Pair, action: Action, key: str) -> None:
     why = str(st.session_state.get(key, "")).strip()
     if not why:
         st.session_state["problem"] = "Not decided: say why first, in a few words."
         return
+    with _complaining():
+        by = _steward()
+        st.session_state["said"] = decide(Settings(), pair, action, by=by, why=why)
+
+
+@contextmanager
+def _complaining() -> Iterator[None]:
+    """Let the page say why something was not done."""
     try:
-        st.session_state["said"] = decide(Settings(), pair, action, by=visitor.name, why=why)
-    except DecisionError as error:
+        yield
+    except (DecisionError, RefusedError, AccessError, PrivacyError) as error:
         st.session_state["problem"] = str(error)
 
 
-def last_word(visitor: Visitor) -> None:
+def _steward() -> str:
+    """Who decides: asked at this moment, for a click comes before the page is asked who is there.
+
+    Raises RefusedError for whom is no steward (any more).
+    """
+    visitor = visitor_now(Settings())
+    if visitor is None or not visitor.decides:
+        raise RefusedError("Not decided: you are no steward here, or no longer signed in.")
+    return visitor.name
+
+
+def last_word() -> None:
     """What has just been said, or why it was not, with a way back."""
     if problem := st.session_state.pop("problem", ""):
         st.error(escaped(problem))
@@ -288,19 +310,17 @@ def last_word(visitor: Visitor) -> None:
             f"Decided: {' and '.join(said.pair)} {_SAID[said.action]}. It holds from the next run"
             " on."
         )
-        st.button("Undo", shortcut="z", on_click=_undo, args=(said, visitor))
+        st.button("Undo", shortcut="z", on_click=_undo, args=(said,))
 
 
-def _undo(said: Decision, visitor: Visitor) -> None:
-    try:
-        undo(Settings(), said, by=visitor.name)
-    except DecisionError as error:
-        st.session_state["problem"] = str(error)
-    if st.session_state.get("said") == said:
-        del st.session_state["said"]
+def _undo(said: Decision) -> None:
+    with _complaining():
+        undo(Settings(), said, by=_steward())
+        if st.session_state.get("said") == said:
+            del st.session_state["said"]
 
 
-def _said(decisions: Sequence[Decision], visitor: Visitor) -> None:
+def _said(decisions: Sequence[Decision]) -> None:
     """The decisions in force, and what the next run would make of them."""
     if not decisions:
         st.info("Nothing has been decided yet.")
@@ -326,7 +346,7 @@ def _said(decisions: Sequence[Decision], visitor: Visitor) -> None:
                     "Undo",
                     key=f"undo-{decision.decision_id}",
                     on_click=_undo,
-                    args=(decision, visitor),
+                    args=(decision,),
                 )
 
 

@@ -407,15 +407,19 @@ _MASKS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+def _mask(column: str) -> Callable[[Any], Any]:
+    return _MASKS.get(column, _hidden)
+
+
 def _masked_row(mart: str, row: Row, register: Register) -> Row:
     shown = (Pii.NONE, Pii.PSEUDONYM)
     return {
         column: value
         if value is None or register.pii(mart, column) in shown
-        else _MASKS.get(column, _hidden)(value)
+        else _mask(column)(value)
         for column, value in row.items()
     }
 
 
 def _masked_field(field_group: str, value: Any) -> str:
-    return str(_MASKS.get(field_group, _hidden)(value))
+    return str(_mask(field_group)(value))
