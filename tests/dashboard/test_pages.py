@@ -32,6 +32,11 @@ def go(page: Page, name: str) -> None:
         page.get_by_test_id("stExpandSidebarButton").click()
         page.wait_for_timeout(500)
     page.get_by_role("link", name=name, exact=True).first.click()
+    if page.get_by_test_id("stSidebarCollapseButton").is_visible() and (
+        page.viewport_size and page.viewport_size["width"] <= PHONE
+    ):
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        page.wait_for_timeout(500)
     section = next((section for section in SECTIONS if section.name == name), None)
     if section:
         expect(page.get_by_role("heading", name=section.title, level=1)).to_be_visible()

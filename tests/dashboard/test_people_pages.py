@@ -107,7 +107,8 @@ def test_a_search_lists_whom_it_finds_and_each_look_is_in_the_access_log(
         home,
         "select last_name, count(*), min(customer_id), min_by(first_name, customer_id)"
         " from marts.customers where length(last_name) > 5 group by 1"
-        " having count(*) between 2 and 9 order by 1 limit 1",
+        " having count(*) between 2 and 9 and count(*) = count(distinct first_name)"
+        " order by 1 limit 1",
     )
     before = len(read_log(settings).lines)
     with opened(browser, address) as seen:
