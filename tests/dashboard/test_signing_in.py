@@ -50,6 +50,13 @@ def sign_in(page: Page, name: str, password: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def come_in(page: Page, name: str) -> None:
+    sign_in(page, name, PASSWORD)
+    # the form stays until the page is whole
+    expect(page.get_by_label("Password")).to_have_count(0, timeout=20_000)
+    settle(page)
+
+
 def pages(page: Page) -> list[str]:
     links = page.get_by_test_id("stTopNavLink")
     expect(links.first).to_be_visible(timeout=20_000)
@@ -73,11 +80,8 @@ def test_a_wrong_password_is_refused_and_the_right_one_opens_the_page_that_was_a
         expect(seen.page.get_by_text("The name or the password is wrong.")).to_be_visible()
         expect(seen.page.get_by_label("Password").first).to_have_value("")
         assert inaccessible(seen) == []
-        sign_in(seen.page, "Eva", PASSWORD)
+        come_in(seen.page, "Eva")
         expect(seen.page.get_by_role("heading", name="Segments", level=1)).to_be_visible()
-        # the form stays until the page is whole
-        expect(seen.page.get_by_label("Password")).to_have_count(0, timeout=20_000)
-        settle(seen.page)
         assert inaccessible(seen) == []
         assert not [text for text in complaints(seen) if not _ASKS_BELOW.search(text)]
 
@@ -89,9 +93,8 @@ def test_a_viewer_sees_figures_and_no_other_page_until_they_sign_out(
     with opened(browser, with_users) as seen:
         sign_in(seen.page, "nobody", PASSWORD)
         expect(seen.page.get_by_text("is wrong")).to_be_visible()
-        sign_in(seen.page, "Vic", PASSWORD)
+        come_in(seen.page, "Vic")
         assert pages(seen.page) == FIGURES
-        settle(seen.page)
         sidebar = seen.page.get_by_test_id("stSidebar")
         expect(sidebar.get_by_text("Vic")).to_be_visible()
         expect(sidebar.get_by_text("viewer")).to_be_visible()
@@ -113,9 +116,7 @@ def test_a_user_who_is_removed_is_out_with_the_next_click(
 ) -> None:
     set_user(settings, "Tom", Role.STEWARD, PASSWORD)
     with opened(browser, with_users) as seen:
-        sign_in(seen.page, "Tom", PASSWORD)
-        expect(seen.page.get_by_label("Password")).to_have_count(0, timeout=20_000)
-        settle(seen.page)
+        come_in(seen.page, "Tom")
         remove_user(settings, "Tom")
         seen.page.get_by_role("link", name="Value", exact=True).first.click()
         expect(seen.page.get_by_text("Your access was changed")).to_be_visible()
