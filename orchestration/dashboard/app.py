@@ -47,7 +47,7 @@ _DRILLS = {
 
 def main() -> None:
     """Show the page that the address names."""
-    st.set_page_config(page_title="Customers", layout="wide")
+    st.set_page_config(page_title="Customers", layout="wide", initial_sidebar_state=240)
     st.html(Path(__file__).with_name("dashboard.css"))
     visitor = signed_in(Settings())
     try:
