@@ -17,13 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import requests
 from playwright.sync_api import Page, expect, sync_playwright
 from rich.table import Table
 
@@ -103,21 +102,21 @@ def _multiply(settings: Settings, wanted: int) -> int:
         for table, names in columns.items():
             of_people = "customer_id" in names
             shown = ", ".join(_of_copy(name) for name in names) if of_people else "*"
+            times = f", range({copies}) as copies (copy)" if of_people else ""
             order = " order by search_key, key_type, customer_id" if "search_key" in names else ""
             connection.execute(
-                f"create table marts.{quoted(table)} as select {shown} from once.marts."
-                f"{quoted(table)}{f', range({copies}) as copies (copy)' if of_people else ''}{order}"
+                f"create table marts.{quoted(table)} as"
+                f" select {shown} from once.marts.{quoted(table)}{times}{order}"
             )
     once.unlink()
-    return copies * int(here)
+    return int(copies * here)
 
 
 def _of_copy(column: str) -> str:
     """A column of the customers of one copy: their ids, names and addresses are their own."""
     name = quoted(column)
-    word = (
-        "chr(97 + copy::int % 26) || chr(97 + copy::int // 26 % 26) || chr(97 + copy::int // 676)"
-    )
+    letters = (f"chr(97 + copy::int // {power} % 26)" for power in (1, 26, 676))
+    word = " || ".join(letters)
     if column == "search_key":
         return (
             "case key_type when 'email' then replace(search_key, '@', copy || '@')"
@@ -161,7 +160,8 @@ def _questions(settings: Settings) -> Iterator[tuple[str, list[float]]]:
         for _ in range(TIMES + 1):
             began = time.perf_counter()
             with open_release(settings, release) as opened:
-                assert ask(opened), f"{what}: nothing was found"
+                if not ask(opened):
+                    raise RuntimeError(f"{what}: nothing was found")
             waited.append(time.perf_counter() - began)
         yield what, waited
 
@@ -177,22 +177,27 @@ def _pages(settings: Settings) -> Iterator[tuple[str, list[float]]]:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
-        _drawn(page, 2)
-        names = [(section.name, len(section.panels)) for section in SECTIONS]
-        links = [*names, ("Customers", 0), ("Desk", 1), ("Overview", 2)]
-        waited: dict[str, list[float]] = {name: [] for name, _ in links}
+        _drawn(page, "Customers as of", 2)
+        links = [(section.name, section.title, len(section.panels)) for section in SECTIONS]
+        links += [
+            ("Customers", "Customer 360", 0),
+            ("Desk", "Steward's desk", 1),
+            ("Overview", "Customers as of", 2),
+        ]
+        waited: dict[str, list[float]] = {name: [] for name, _, _ in links}
         for _ in range(TIMES + 1):
-            for name, charts in links:
+            for name, title, charts in links:
                 began = time.perf_counter()
                 page.get_by_role("link", name=name, exact=True).first.click()
-                _drawn(page, charts)
+                _drawn(page, title, charts)
                 waited[name].append(time.perf_counter() - began)
         for name, seconds in waited.items():
             yield f"page: {name}", seconds
         browser.close()
 
 
-def _drawn(page: Page, charts: int) -> None:
+def _drawn(page: Page, title: str, charts: int) -> None:
+    expect(page.get_by_role("heading", level=1)).to_contain_text(title, timeout=_LONGEST_WAIT_MS)
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=_LONGEST_WAIT_MS)
     expect(page.locator("[data-testid=stVegaLiteChart] svg.marks")).to_have_count(
@@ -217,10 +222,11 @@ def _dashboard(settings: Settings) -> Iterator[str]:
             address = f"http://127.0.0.1:{port}"
             while True:
                 try:
-                    with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                        break
-                except urllib.error.URLError:
-                    assert server.poll() is None, "the dashboard has ended"
+                    requests.get(f"{address}/_stcore/health", timeout=5).raise_for_status()
+                    break
+                except requests.ConnectionError:
+                    if server.poll() is not None:
+                        raise RuntimeError("the dashboard has ended") from None
                     time.sleep(0.2)
             yield address
         finally:
