@@ -129,6 +129,33 @@ def test_a_search_lists_whom_it_finds_and_each_look_is_in_the_access_log(
     assert hashes_of(settings, [customer_id]) <= search.of & look.of
 
 
+def test_who_may_not_know_people_sees_them_masked_and_finds_whom_they_know(
+    browser: Browser, home: Path
+) -> None:
+    ((customer_id, last_name, email, phone),) = ask(
+        home,
+        "select customer_id, last_name, email, phone from marts.customers"
+        " where last_name is not null and email is not null and phone is not null"
+        " order by record_count desc, customer_id limit 1",
+    )
+    with running_dashboard(home, "--role", "masked") as address, opened(browser, address) as seen:
+        settle(seen.page)
+        assert seen.page.get_by_role("link", name="Desk", exact=True).count() == 0
+        go(seen.page, "Customers")
+        find(seen.page, last_name[:4])
+        expect(seen.page.get_by_text("Nobody is found")).to_be_visible()
+        find(seen.page, email)
+        expect(seen.page.get_by_text(customer_id)).to_be_visible()
+        shown = ""
+        for name in ("Profile", "Records", "Identity"):
+            part(seen.page, name)
+            shown += seen.page.content()
+        for text in (last_name, email, phone):
+            assert shown.count(text) == shown.count(f'value="{text}"'), text
+        assert seen.page.get_by_role("button", name="Not the same").count() == 0
+        assert complaints(seen) == []
+
+
 def test_what_people_wrote_stays_text(browser: Browser, home: Path, tmp_path: Path) -> None:
     evil = tmp_path / "home"
     shutil.copytree(home, evil, symlinks=True)
