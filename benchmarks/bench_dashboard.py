@@ -27,7 +27,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from rich.table import Table
 
 from orchestration.console import console
-from orchestration.dashboard.desk import Queue, queue
+from orchestration.dashboard.desk import Queue, queue, waiting
 from orchestration.dashboard.people import search, tell
 from orchestration.dashboard.reading import Opened, find_release, open_release
 from orchestration.report.page import SECTIONS
@@ -152,8 +152,8 @@ def _questions(settings: Settings) -> Iterator[tuple[str, list[float]]]:
         ("search: a customer id", lambda opened: search(opened, customer_id)),
         ("search: a record", lambda opened: search(opened, record)),
         ("all of a customer", lambda opened: tell(opened, customer_id)),
-        ("queue: review", lambda opened: queue(opened, Queue.REVIEW, ())),
-        ("queue: refused", lambda opened: queue(opened, Queue.REFUSED, ())),
+        ("the queue of the desk", lambda opened: queue(opened, Queue.REVIEW, ())),
+        ("how many wait", lambda opened: waiting(opened, ())),
     )
     for what, ask in asked:
         waited = []
@@ -171,6 +171,12 @@ def _questions(settings: Settings) -> Iterator[tuple[str, list[float]]]:
 
 def _pages(settings: Settings) -> Iterator[tuple[str, list[float]]]:
     """Seconds from a click until a page has been drawn: first, then TIMES times when warm."""
+    with open_release(settings, find_release(settings)) as opened:
+        found = opened.connection.execute(
+            "select customer_id from marts.customers order by record_count desc, customer_id"
+            f" limit {TIMES + 1}"
+        ).fetchall()
+    customers = [customer_id for (customer_id,) in found]
     with _dashboard(settings) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
@@ -193,7 +199,26 @@ def _pages(settings: Settings) -> Iterator[tuple[str, list[float]]]:
                 waited[name].append(time.perf_counter() - began)
         for name, seconds in waited.items():
             yield f"page: {name}", seconds
+        yield "page: all of a customer, by their id", _customers(page, customers)
         browser.close()
+
+
+def _customers(page: Page, customers: Sequence[str]) -> list[float]:
+    """Seconds from a click on Find until everything of a customer is there."""
+    page.get_by_role("link", name="Customers", exact=True).first.click()
+    _drawn(page, "Customer 360", 0)
+    waited = []
+    for customer_id in customers:
+        page.get_by_role("textbox", name="Find a customer").fill(customer_id)
+        began = time.perf_counter()
+        page.get_by_role("button", name="Find").click()
+        expect(page.get_by_text(customer_id)).to_be_visible(timeout=_LONGEST_WAIT_MS)
+        expect(page.get_by_role("heading", name="Value and mood")).to_be_visible(
+            timeout=_LONGEST_WAIT_MS
+        )
+        _drawn(page, "Customer 360", 0)
+        waited.append(time.perf_counter() - began)
+    return waited
 
 
 def _drawn(page: Page, title: str, charts: int) -> None:

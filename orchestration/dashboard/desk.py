@@ -5,7 +5,7 @@ stays as it is. A pair that was spoken of leaves the queue at once.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -66,61 +66,66 @@ def decided(settings: Settings) -> tuple[Decision, ...]:
     return tuple(reversed(decisions_in_force(read_decisions(settings.decisions))))
 
 
-def queue(opened: Opened, kind: Queue, decisions: Sequence[Decision]) -> tuple[list[Pair], int]:
-    """Return the pairs that wait, at most MOST_PAIRS, and how many there are.
+def waiting(opened: Opened, decisions: Sequence[Decision]) -> dict[Queue, int]:
+    """Return how many pairs wait for each reason. decisions: those in force."""
+    counts = dict(
+        opened.connection.execute(
+            "select outcome, count(*) from marts.customer_matches where"
+            f" not ({_among([decision.pair for decision in decisions])}) group by outcome"
+        ).fetchall()
+    )
+    return {
+        Queue.REVIEW: counts.get(Outcome.REVIEW, 0),
+        Queue.REFUSED: counts.get(Outcome.REFUSED, 0),
+        Queue.UNSURE: len(queue(opened, Queue.UNSURE, decisions)),
+    }
 
-    The likeliest come first: of these a person can do most. decisions: those in force.
+
+def queue(opened: Opened, kind: Queue, decisions: Sequence[Decision]) -> list[Link]:
+    """Return the pairs that wait, at most MOST_PAIRS: the likeliest, of which a person sees most.
+
+    decisions: those in force.
     """
-    said = {decision.pair: decision for decision in decisions}
     if kind is Queue.UNSURE:
-        waiting = [pair for pair, one in said.items() if one.action is Action.UNSURE]
-        links = _links(opened, f"({_pair_in(waiting)})")
-    else:
-        links = [link for link in _links(opened, f"outcome = '{kind}'") if link.pair not in said]
-    return _pairs(opened, links[:MOST_PAIRS], decisions), len(links)
+        unsure = [one.pair for one in decisions if one.action is Action.UNSURE]
+        return _links(opened, _among(unsure))
+    said = _among([decision.pair for decision in decisions])
+    return _links(opened, f"outcome = '{kind}' and not ({said})")
 
 
 def find_pair(
     opened: Opened, records: tuple[str, str], decisions: Sequence[Decision]
 ) -> Pair | None:
     """Return a pair that the release explains; None when it does not."""
-    found = _pairs(opened, _links(opened, _pair_in([records])), decisions)
-    return found[0] if found else None
-
-
-def _links(opened: Opened, condition: str) -> list[Link]:
-    found = rows(
-        opened.connection,
-        f"from marts.customer_matches where {condition}"
-        " order by match_weight desc, source_record_id, other_source_record_id",
-    )
-    return [link_of(row) for row in found]
-
-
-def _pair_in(pairs: Sequence[tuple[str, str]]) -> str:
-    listed = ", ".join(f"({literal(one)}, {literal(other)})" for one, other in pairs)
-    return f"(source_record_id, other_source_record_id) in ({listed or '(null, null)'})"
-
-
-def _pairs(opened: Opened, links: Sequence[Link], decisions: Sequence[Decision]) -> list[Pair]:
-    names = sorted({name for link in links for name in link.pair})
-    listed = ", ".join(literal(name) for name in names) or "null"
-    records = {
+    links = _links(opened, _among([records]))
+    if not links:
+        return None
+    (link,) = links
+    listed = ", ".join(literal(record) for record in link.pair)
+    found = {
         row["source_record_id"]: row
         for row in rows(
             opened.connection, f"from marts.customer_records where source_record_id in ({listed})"
         )
     }
     said = {decision.pair: decision for decision in decisions}
-    return [
-        Pair(
-            link,
-            records[link.source_record_id],
-            records[link.other_source_record_id],
-            said.get(link.pair),
-        )
-        for link in links
-    ]
+    one, other = link.pair
+    return Pair(link, found[one], found[other], said.get(link.pair))
+
+
+def _links(opened: Opened, condition: str) -> list[Link]:
+    found = rows(
+        opened.connection,
+        f"from marts.customer_matches where {condition}"
+        f" order by match_weight desc, source_record_id, other_source_record_id limit {MOST_PAIRS}",
+    )
+    return [link_of(row) for row in found]
+
+
+def _among(pairs: Sequence[tuple[str, str]]) -> str:
+    """Whether a link is of one of these pairs, in SQL."""
+    listed = ", ".join(f"({literal(one)}, {literal(other)})" for one, other in pairs)
+    return f"(source_record_id, other_source_record_id) in ({listed})" if pairs else "false"
 
 
 # --- what a decision does ------------------------------------------------------------------------
@@ -143,7 +148,7 @@ class Effect:
 def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decision]) -> Effect:
     """Return what a verdict on a pair would do. decisions: those in force."""
     link = pair.link
-    customers = list(dict.fromkeys((link.customer_id, link.other_customer_id)))
+    customers = {link.customer_id, link.other_customer_id}
     members = _members(opened, customers)
     if action is Action.UNSURE:
         return Effect("Nothing changes: the evidence goes on deciding.", _groups(members))
@@ -178,9 +183,9 @@ def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decis
     )
 
 
-def _members(opened: Opened, customers: Sequence[str]) -> dict[str, str]:
+def _members(opened: Opened, customers: Collection[str]) -> dict[str, str]:
     """Records that can be compared, by record the customer."""
-    listed = ", ".join(literal(name) for name in customers)
+    listed = ", ".join(literal(name) for name in sorted(customers))
     found = opened.connection.execute(
         "select source_record_id, customer_id from marts.customer_records"
         f" where customer_id in ({listed})"
@@ -190,7 +195,11 @@ def _members(opened: Opened, customers: Sequence[str]) -> dict[str, str]:
 
 def _links_within(opened: Opened, customer_id: str) -> list[Link]:
     named = literal(customer_id)
-    return _links(opened, f"customer_id = {named} and other_customer_id = {named}")
+    found = rows(
+        opened.connection,
+        f"from marts.customer_matches where customer_id = {named} and other_customer_id = {named}",
+    )
+    return [link_of(row) for row in found]
 
 
 def _groups(members: dict[str, str]) -> list[list[str]]:

@@ -16,9 +16,11 @@ from orchestration.dashboard.desk import (
     decide,
     decided,
     effect,
+    find_pair,
     is_linked,
     queue,
     undo,
+    waiting,
 )
 from orchestration.dashboard.drawing import chance, in_colour, waterfall
 from orchestration.dashboard.people import Row, read
@@ -82,8 +84,8 @@ def show(release: Release, visitor: Visitor) -> None:
     try:
         decisions = decided(settings)
         with open_release(settings, release) as opened:
-            queues = {kind: queue(opened, kind, decisions) for kind in Queue}
-            names = {kind: f"{_QUEUES[kind]} · {count:,}" for kind, (_, count) in queues.items()}
+            counts = waiting(opened, decisions)
+            names = {kind: f"{_QUEUES[kind]} · {count:,}" for kind, count in counts.items()}
             chosen = st.segmented_control(
                 "Queue",
                 [*Queue, _DECIDED],
@@ -98,30 +100,29 @@ def show(release: Release, visitor: Visitor) -> None:
                 _said(decisions)
             else:
                 kind = Queue(chosen or Queue.REVIEW)
-                _pair_by_pair(opened, queues[kind], decisions, visitor)
+                _pair_by_pair(opened, kind, counts[kind], decisions, visitor)
     except (DecisionError, PrivacyError) as error:
         st.error(escaped(str(error)))
 
 
 def _pair_by_pair(
-    opened: Opened,
-    found: tuple[list[Pair], int],
-    decisions: Sequence[Decision],
-    visitor: Visitor,
+    opened: Opened, kind: Queue, count: int, decisions: Sequence[Decision], visitor: Visitor
 ) -> None:
-    pairs, count = found
-    if not pairs:
+    links = queue(opened, kind, decisions)
+    if not links:
         st.info("Nothing waits here.")
         return
-    place = min(st.session_state.get("place", 0), len(pairs) - 1)
-    pair = pairs[place]
+    place = min(st.session_state.get("place", 0), len(links) - 1)
+    pair = find_pair(opened, links[place].pair, decisions)
+    if pair is None:
+        raise LookupError(f"{links[place].pair} was there and is not")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Back", shortcut="k", disabled=place == 0, on_click=_go, args=(place - 1,))
         st.button(
-            "Next", shortcut="j", disabled=place + 1 >= len(pairs), on_click=_go, args=(place + 1,)
+            "Next", shortcut="j", disabled=place + 1 >= len(links), on_click=_go, args=(place + 1,)
         )
-        more = f", the likeliest {MOST_PAIRS} of {count:,}" if count > len(pairs) else ""
-        st.text(f"{place + 1} of {len(pairs)}{more}")
+        more = f", the likeliest {MOST_PAIRS} of {count:,}" if count > len(links) else ""
+        st.text(f"{place + 1} of {len(links)}{more}")
     _look(pair, visitor)
     with st.container(border=True):
         st.header(escaped(pair.title))

@@ -486,6 +486,12 @@ def _keys(settings: Settings) -> _Found:
         yield Level.WARNING, f"{path.name} is not encrypted yet", "The next run encrypts it."
     else:
         yield Level.OK, f"{path.name} is encrypted", ""
+    if settings.exports.is_dir() and any(settings.exports.iterdir()):
+        yield (
+            Level.WARNING,
+            f"the exports in {settings.exports} are not encrypted: other tools read them",
+            "Let WAREHOUSE_EXPORTS name a folder on an encrypted disk, or export hashes only.",
+        )
     if settings.keys.is_relative_to(settings.home):
         yield (
             Level.WARNING,

@@ -17,6 +17,7 @@ from orchestration.dashboard.desk import (
     find_pair,
     queue,
     undo,
+    waiting,
 )
 from orchestration.dashboard.reading import Opened, find_release, open_release
 from orchestration.identity.decisions import Action, DecisionError
@@ -40,6 +41,13 @@ def ask(opened: Opened, query: str) -> list[tuple[Any, ...]]:
     return opened.connection.execute(query).fetchall()
 
 
+def first(opened: Opened, kind: Queue) -> Pair:
+    """The likeliest pair that waits."""
+    found = find_pair(opened, queue(opened, kind, ())[0].pair, ())
+    assert found
+    return found
+
+
 def linked(opened: Opened) -> Pair:
     """A link without which a customer would come apart."""
     pairs = ask(
@@ -58,33 +66,35 @@ def test_pairs_wait_the_likeliest_first_until_somebody_has_spoken(
     opened: Opened, settings: Settings
 ) -> None:
     for kind in (Queue.REVIEW, Queue.REFUSED):
-        pairs, count = queue(opened, kind, ())
+        links, count = queue(opened, kind, ()), waiting(opened, ())[kind]
         outcomes = f"select count(*) from marts.customer_matches where outcome = '{kind}'"
         assert ask(opened, outcomes) == [(count,)]
-        assert len(pairs) == min(count, MOST_PAIRS) > 1
-        weights = [pair.link.weight for pair in pairs]
+        assert len(links) == min(count, MOST_PAIRS) > 1
+        weights = [link.weight for link in links]
         assert weights == sorted(weights, reverse=True)
-        decide(settings, pairs[0], Action.NOT_SAME, by="Eva", why="brothers")
-        after, fewer = queue(opened, kind, decided(settings))
-        assert fewer == count - 1
-        assert after[0].link.pair == pairs[1].link.pair
+        decide(settings, first(opened, kind), Action.NOT_SAME, by="Eva", why="brothers")
+        assert waiting(opened, decided(settings))[kind] == count - 1
+        assert queue(opened, kind, decided(settings))[0].pair == links[1].pair
 
 
 def test_whoever_is_unsure_finds_the_pair_again_and_an_undo_brings_it_back(
     opened: Opened, settings: Settings
 ) -> None:
-    (pair, *_), count = queue(opened, Queue.REVIEW, ())
+    pair, count = first(opened, Queue.REVIEW), waiting(opened, ())[Queue.REVIEW]
     decision = decide(settings, pair, Action.UNSURE, by="Eva", why="ask the shop")
-    (unsure,), one = queue(opened, Queue.UNSURE, decided(settings))
-    assert (unsure.link, unsure.decision, one) == (pair.link, decision, 1)
-    assert queue(opened, Queue.REVIEW, decided(settings))[1] == count - 1
+    assert queue(opened, Queue.UNSURE, decided(settings)) == [pair.link]
+    again = find_pair(opened, pair.link.pair, decided(settings))
+    assert again
+    assert again.decision == decision
+    counts = waiting(opened, decided(settings))
+    assert (counts[Queue.REVIEW], counts[Queue.UNSURE]) == (count - 1, 1)
     undo(settings, decision, by="Eva")
     assert decided(settings) == ()
-    assert queue(opened, Queue.REVIEW, decided(settings))[1] == count
+    assert waiting(opened, decided(settings))[Queue.REVIEW] == count
 
 
 def test_one_person_makes_one_customer_of_two(opened: Opened) -> None:
-    (pair, *_), _ = queue(opened, Queue.REVIEW, ())
+    pair = first(opened, Queue.REVIEW)
     would = effect(opened, pair, Action.SAME, ())
     ids = f"('{pair.link.customer_id}', '{pair.link.other_customer_id}')"
     records = ask(
@@ -111,7 +121,7 @@ def test_two_people_of_a_customer_come_apart_with_what_hangs_on_each(opened: Ope
 def test_a_word_against_an_earlier_one_is_refused_before_it_is_said(
     opened: Opened, settings: Settings
 ) -> None:
-    (pair, *_), _ = queue(opened, Queue.REVIEW, ())
+    pair = first(opened, Queue.REVIEW)
     for record in pair.link.pair:
         one, other = sorted((record, "zoo:1"))
         link = replace(pair.link, source_record_id=one, other_source_record_id=other)
@@ -125,8 +135,7 @@ def test_a_word_against_an_earlier_one_is_refused_before_it_is_said(
 
 
 def test_an_undo_of_what_was_undone_says_so(opened: Opened, settings: Settings) -> None:
-    pairs, _ = queue(opened, Queue.REFUSED, ())
-    decision = decide(settings, pairs[0], Action.SAME, by="Eva", why="a slip")
+    decision = decide(settings, first(opened, Queue.REFUSED), Action.SAME, by="Eva", why="a slip")
     undo(settings, decision, by="Eva")
     with pytest.raises(DecisionError, match="was revoked before"):
         undo(settings, decision, by="Eva")
