@@ -36,9 +36,12 @@ def followed(
 ) -> tuple[Path, dict[Block, str]]:
     """The folder of the copy, and what each block of commands printed."""
     house = copied_project(tmp_path_factory.mktemp("page"))
-    # dbt's parse of what did not change, here and for the run: 8 CPU s each
-    for home in (house / KEPT_PARSE.relative_to(PROJECT_ROOT), house.parent / "trial" / "home"):
-        shutil.copytree(parsed_project, home / "dbt")
+    # one parse of dbt for the page of governance, the linter and the run: 8 CPU s each
+    kept = house / KEPT_PARSE.relative_to(PROJECT_ROOT) / "dbt"
+    shutil.copytree(parsed_project, kept)
+    home = house.parent / "trial" / "home"
+    home.mkdir(parents=True)
+    (home / "dbt").symlink_to(kept, target_is_directory=True)
     return house, follow(BLOCKS, house)
 
 
