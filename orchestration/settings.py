@@ -257,6 +257,11 @@ class Settings(BaseSettings):
         return self.home / "access.jsonl"
 
     @property
+    def dashboard_users(self) -> Path:
+        """Who signs in to the dashboard, in which role; without it nobody does."""
+        return self.home / "dashboard_users.csv"
+
+    @property
     def reports(self) -> Path:
         """What people were told is held of them, until it is handed over."""
         return self.home / "reports"

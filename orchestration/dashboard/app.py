@@ -5,18 +5,20 @@ of everybody or of whom the filters in the sidebar name. What was asked once of 
 until there are too many answers, so a page that somebody else has looked at is there at once.
 """
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas  # noqa: F401 - Altair takes one that another page is only just importing for whole
 import streamlit as st
 
+from orchestration.dashboard import customer_page, desk_page
+from orchestration.dashboard.access import Visitor
+from orchestration.dashboard.drawing import in_colour
 from orchestration.dashboard.reading import Filters, choices, find_release, open_release
+from orchestration.dashboard.signing_in import signed_in
 from orchestration.release import Release, ReleaseError
-from orchestration.report.charts import CHARTS, GROUND, PALETTE, STEPS, specification
+from orchestration.report.charts import CHARTS, specification
 from orchestration.report.figures import FLOOR, HEADLINE, Row
 from orchestration.report.leads import LEADS
 from orchestration.report.page import (
@@ -35,7 +37,6 @@ from orchestration.settings import Settings
 
 # Answers that are kept: figures of a release by filters.
 _KEPT = 500
-_COLOURS = dict(PALETTE) | dict(GROUND) | {f"step-{step}": both for step, both in enumerate(STEPS)}
 # Charts whose bars can be clicked: what the bar is called in the chart, and the filter it sets.
 _DRILLS = {
     "lifecycle_stages": ("lifecycle_stage", "lifecycle_stage"),
@@ -46,33 +47,42 @@ _DRILLS = {
 
 def main() -> None:
     """Show the page that the address names."""
-    st.set_page_config(page_title="Customers", layout="wide")
+    st.set_page_config(page_title="Customers", layout="wide", initial_sidebar_state=240)
     st.html(Path(__file__).with_name("dashboard.css"))
+    visitor = signed_in(Settings())
     try:
-        release = find_release(Settings())
-        filters = _sidebar(release)
-        report = _report(release.id, release)
+        # a release may be gone by the time that its page asks
+        _navigate(find_release(Settings()), visitor)
     except ReleaseError as error:
         st.title("Customers")
         st.info(str(error))
-        return
-    pages = [st.Page(partial(_overview, release, report, filters), title="Overview", default=True)]
-    pages += [
+
+
+def _navigate(release: Release, visitor: Visitor) -> None:
+    report = _report(release.id, release)
+    figures = [st.Page(partial(_overview, release, report), title="Overview", default=True)]
+    figures += [
         st.Page(
-            partial(_section, section, release, report, filters),
-            title=section.name,
-            url_path=section.key,
+            partial(_section, section, release, report), title=section.name, url_path=section.key
         )
         for section in SECTIONS
     ]
-    st.navigation(pages, position="top").run()
-    st.caption(
-        f"Release {release.id}, published {day(report.released_at)}. No figure by group speaks of"
-        f" fewer than {FLOOR} people."
-    )
+    people = []
+    if visitor.sees_people:
+        people.append((customer_page.TITLE, customer_page.PATH, customer_page.show))
+    if visitor.decides:
+        people.append((desk_page.TITLE, desk_page.PATH, desk_page.show))
+    pages = [
+        st.Page(partial(show, release, visitor), title=title, url_path=path)
+        for title, path, show in people
+    ]
+    page = st.navigation([*figures, *pages], position="top")
+    page.run()
+    floor = "" if page in pages else f" No figure by group speaks of fewer than {FLOOR} people."
+    st.caption(f"Release {release.id}, published {day(report.released_at)}.{floor}")
 
 
-def _sidebar(release: Release) -> Filters:
+def _filters(release: Release) -> Filters:
     """Let people choose whom figures speak of; an address with a choice in it can be shared."""
     offered = _choices(release.id, release)
     with st.sidebar:
@@ -98,7 +108,8 @@ def _clear(names: Sequence[str]) -> None:
         st.session_state[name] = ""
 
 
-def _overview(release: Release, report: Report, filters: Filters) -> None:
+def _overview(release: Release, report: Report) -> None:
+    filters = _filters(release)
     headline = _figure(release.id, filters, HEADLINE.key, release)[0]
     currency = str(headline["currency_code"] or "")
     before = report.before.headline if report.before and not filters else {}
@@ -118,7 +129,8 @@ def _overview(release: Release, report: Report, filters: Filters) -> None:
         _panel(panel, release, report, filters, currency)
 
 
-def _section(section: Section, release: Release, report: Report, filters: Filters) -> None:
+def _section(section: Section, release: Release, report: Report) -> None:
+    filters = _filters(release)
     currency = str(report.figures["headline"][0]["currency_code"] or "")
     st.title(section.title)
     if not filters:
@@ -166,7 +178,7 @@ def _panel(panel: Panel, release: Release, report: Report, filters: Filters, cur
 
 
 def _chart(key: str, found: Sequence[Row], currency: str) -> None:
-    chart = _in_colour(specification(key, found, currency))
+    chart = in_colour(specification(key, found, currency))
     drill = _DRILLS.get(key)
     if drill is None:
         st.vega_lite_chart(spec=chart, theme=None, width="stretch", key=f"chart-{key}")
@@ -190,22 +202,6 @@ def _drill(chart: str, name: str, column: str, values: dict[str, str]) -> None:
     """Set the filter that a clicked bar stands for; a click beside the bars takes it back."""
     clicked = st.session_state[chart]["selection"]["clicked"]
     st.session_state[column] = values.get(clicked[0][name], "") if clicked else ""
-
-
-def _in_colour(chart: dict[str, Any]) -> dict[str, Any]:
-    """The chart in the colours of the page as it is, light or dark: Streamlit knows no names."""
-    scheme = 1 if st.context.theme.type == "dark" else 0
-
-    def coloured(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {name: coloured(inner) for name, inner in part.items()}
-        if isinstance(part, list):
-            return [coloured(inner) for inner in part]
-        named = re.fullmatch(r"var\(--([\w-]+)\)", part) if isinstance(part, str) else None
-        return _COLOURS[named[1]][scheme] if named else part
-
-    found: dict[str, Any] = coloured(chart)
-    return found
 
 
 def _table(found: Sequence[Row]) -> None:

@@ -75,6 +75,11 @@ STORAGE = (
         " holds.csv, retention_confirmations.csv; retention_log.csv of runs",
         "no end: nothing else can make it again",
     ),
+    (
+        "who may open the dashboard",
+        "dashboard_users.csv",
+        "until somebody takes them out (`warehouse dashboard-users remove`)",
+    ),
     ("files of the sources", "the landing folder", "whatever the one who delivers them decides"),
 )
 

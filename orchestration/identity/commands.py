@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_VERDICTS = {"same": Action.SAME, "not-same": Action.NOT_SAME}
+_VERDICTS = {"same": Action.SAME, "not-same": Action.NOT_SAME, "unsure": Action.UNSURE}
+_RELATIONS = {Action.SAME: "is", Action.NOT_SAME: "is not", Action.UNSURE: "may be"}
 NEXT = "`make run` builds and releases customers with it."
 
 
@@ -45,7 +46,9 @@ def add_verbs(verbs: "Verbs") -> None:
 
 
 def _add_decide(verbs: "Verbs") -> None:
-    verb = verbs.add_parser("decide", help="say that two records are, or are not, one person")
+    verb = verbs.add_parser(
+        "decide", help="say that two records are, are not, or may be one person"
+    )
     verb.add_argument("verdict", choices=_VERDICTS)
     verb.add_argument("record", metavar="RECORD", help="source_record_id, for example crm:C1")
     verb.add_argument("other", metavar="OTHER", help="source_record_id of the other record")
@@ -387,8 +390,10 @@ def _told(decision: Decision) -> str:
 def _verdict(decision: Decision) -> str:
     if decision.action is Action.REVOKE:
         return f"revokes {decision.revokes}"
-    relation = "is" if decision.action is Action.SAME else "is not"
-    return f"{decision.source_record_id} {relation} {decision.other_source_record_id}"
+    return (
+        f"{decision.source_record_id} {_RELATIONS[decision.action]}"
+        f" {decision.other_source_record_id}"
+    )
 
 
 def say(text: str) -> None:

@@ -35,10 +35,11 @@ class DecisionError(Exception):
 
 
 class Action(StrEnum):
-    """What a line of the file says."""
+    """What a line of the file says. unsure: looked at, and left to the evidence."""
 
     SAME = "same"
     NOT_SAME = "not_same"
+    UNSURE = "unsure"
     REVOKE = "revoke"
 
 

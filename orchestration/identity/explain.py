@@ -393,39 +393,43 @@ def _links(connection: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Lin
         f" where customer_id = {named} or other_customer_id = {named}"
         " order by match_weight desc, source_record_id, other_source_record_id",
     )
-    links = [
-        Link(
-            source_record_id=row["source_record_id"],
-            other_source_record_id=row["other_source_record_id"],
-            customer_id=row["customer_id"],
-            other_customer_id=row["other_customer_id"],
-            outcome=Outcome(row["outcome"]),
-            weight=float(row["match_weight"]),
-            probability=row["match_probability"],
-            shared_contacts=row["shared_contacts"],
-            prior_bits=float(row["prior_bits"]),
-            evidence=tuple(
-                Evidence(name, row[f"{name}_level"], float(row[f"{name}_bits"]))
-                for name in COMPARED
-            ),
-            frequency_bits=float(row["frequency_bits"]),
-            refused_reason=row["refused_reason"],
-            decision_id=row["decision_id"],
-        )
-        for row in found
-    ]
-    holding = _spanning(links)
+    links = [link_of(row) for row in found]
+    holding, _ = spanned(links)
     return tuple(replace(link, holds=link.pair in holding) for link in links)
 
 
-def _spanning(links: Iterable[Link]) -> set[tuple[str, str]]:
-    """The strongest links that keep the records together: a maximum spanning forest.
+def link_of(row: Mapping[str, Any]) -> Link:
+    """Read a row of `int_matches_explained`, or of mart `customer_matches`, which shows the same."""
+    return Link(
+        source_record_id=row["source_record_id"],
+        other_source_record_id=row["other_source_record_id"],
+        customer_id=row["customer_id"],
+        other_customer_id=row["other_customer_id"],
+        outcome=Outcome(row["outcome"]),
+        weight=float(row["match_weight"]),
+        probability=row["match_probability"],
+        shared_contacts=row["shared_contacts"],
+        prior_bits=float(row["prior_bits"]),
+        evidence=tuple(
+            Evidence(name, row[f"{name}_level"], float(row[f"{name}_bits"])) for name in COMPARED
+        ),
+        frequency_bits=float(row["frequency_bits"]),
+        refused_reason=row["refused_reason"],
+        decision_id=row["decision_id"],
+    )
 
-    A steward's "same" comes first and equal evidence second, as when customers are made.
+
+def spanned(
+    links: Iterable[Link], apart: tuple[str, str] | None = None
+) -> tuple[set[tuple[str, str]], Mapping[str, str]]:
+    """Return the strongest links that keep records together, and by record the group it falls into.
+
+    A maximum spanning forest: a steward's "same" comes first and equal evidence second, as when
+    customers are made. apart: two records that no link may join, not even through others.
     """
     order = (Outcome.DECIDED_SAME, Outcome.SAME_EVIDENCE, Outcome.MATCHED)
     joining = sorted(
-        (link for link in links if link.outcome in order),
+        (link for link in links if link.outcome in order and link.pair != apart),
         key=lambda link: (order.index(link.outcome), -link.weight, link.pair),
     )
     root: dict[str, str] = {}
@@ -438,10 +442,11 @@ def _spanning(links: Iterable[Link]) -> set[tuple[str, str]]:
     holding = set()
     for link in joining:
         one, other = root_of(link.source_record_id), root_of(link.other_source_record_id)
-        if one != other:
-            root[one] = other
-            holding.add(link.pair)
-    return holding
+        if one == other or (apart and {one, other} == {root_of(apart[0]), root_of(apart[1])}):
+            continue
+        root[one] = other
+        holding.add(link.pair)
+    return holding, {record: root_of(record) for record in tuple(root)}
 
 
 def _decisions(

@@ -25,14 +25,14 @@ _MOST_RECORDS = 8
 _MOST_LINKS = 6
 _BAR = 12
 
-_LABELS = {"email": "e-mail", "national_id": "national id", "frequency": "rarity"}
-_NOTES = {
+LABELS = {"email": "e-mail", "national_id": "national id", "frequency": "rarity"}
+NOTES = {
     "household": "several people's",
     "crowded": "ignored: too many names",
     "role": "ignored: a role",
     "placeholder": "ignored: a placeholder",
 }
-_RULES = {
+RULES = {
     "only_value": "the only one",
     "rectified": "a steward's word",
     "source_priority": "best source",
@@ -115,7 +115,7 @@ def _side_by_side(records: Sequence[Record]) -> RenderableType:
 def _value(record: Record, column: str) -> Text:
     text = Text(record.values.get(column, ""))
     if note := record.notes.get(column):
-        text.append(f" ({_NOTES.get(note, note)})", style="dim")
+        text.append(f" ({NOTES.get(note, note)})", style="dim")
     return text
 
 
@@ -129,7 +129,7 @@ def _golden(told: Explanation) -> Iterator[RenderableType]:
     table.add_column(width=18, overflow="fold")
     table.add_column(width=27, overflow="fold")
     for golden in told.golden:
-        reason = _RULES.get(golden.decided_by, golden.decided_by)
+        reason = RULES.get(golden.decided_by, golden.decided_by)
         if golden.rivals:
             reason += f", of {len(golden.rivals) + 1} values"
         table.add_row(
@@ -489,4 +489,4 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _label(column: str) -> str:
-    return _LABELS.get(column, column.replace("_", " "))
+    return LABELS.get(column, column.replace("_", " "))

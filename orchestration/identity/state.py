@@ -17,6 +17,7 @@ import duckdb
 
 from orchestration.database import DatabaseFile
 from orchestration.identity.decisions import (
+    Action,
     Decision,
     DecisionError,
     check_consistent,
@@ -158,7 +159,8 @@ def _remembered_columns(table: str) -> str:
 def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
     """Fill `state.steward_decisions` with the decisions in force; empty when there is no file.
 
-    Each pair once, its records in alphabetical order. Returns the ids that the table had and that
+    Each pair once, its records in alphabetical order; pairs of which somebody is unsure are left
+    to the evidence. Returns the ids that the table had and that
     the file no longer knows: a file that is only added to loses none. Raises DecisionError when
     the file cannot be used or its decisions contradict each other.
     """
@@ -169,7 +171,10 @@ def load_steward_decisions(connection: duckdb.DuckDBPyConnection, path: Path) ->
     except DecisionError as error:
         raise DecisionError(f"{path}: {error}") from error
     before = _refill(
-        connection, "steward_decisions", _DECISION_COLUMNS, [_row(one) for one in in_force]
+        connection,
+        "steward_decisions",
+        _DECISION_COLUMNS,
+        [_row(one) for one in in_force if one.action is not Action.UNSURE],
     )
     return tuple(sorted(before - {decision.decision_id for decision in decisions}))
 

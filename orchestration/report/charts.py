@@ -596,6 +596,10 @@ def _months(column: str) -> alt.X:
 
 def specification(key: str, found: Sequence[Row], currency: str) -> dict[str, Any]:
     """Return the Vega-Lite of a chart, as wide as what it stands in."""
-    chart = CHARTS[key](found, currency).properties(width="container")
-    described: dict[str, Any] = chart.configure(**CONFIG).to_dict()
-    return described
+    return described(CHARTS[key](found, currency))
+
+
+def described(chart: Chart) -> dict[str, Any]:
+    """Return the Vega-Lite of a chart in the house's style, as wide as what it stands in."""
+    found: dict[str, Any] = chart.properties(width="container").configure(**CONFIG).to_dict()
+    return found

@@ -63,6 +63,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "marts": "Which mart answers which question, and what to know of it.",
         "dictionary": "Every column of every mart.",
         "report": "What the page of figures tells, and what it hides.",
+        "dashboard": "Figures with filters, customers one by one, the desk; who may open it.",
         "feedback": "Scores, sentiment and themes, and how far to trust them.",
         "operations": "Every fault with what to do, backups, alerts.",
     },

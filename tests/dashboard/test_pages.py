@@ -20,8 +20,10 @@ _WAITS = re.compile(r"Infinite extent")
 def settle(page: Page) -> None:
     """Wait until the page is drawn."""
     expect(page.locator("h1")).to_be_visible(timeout=20_000)
-    expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0, timeout=20_000)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(200)
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=20_000)
+    page.wait_for_timeout(200)
 
 
 def go(page: Page, name: str) -> None:
@@ -30,6 +32,11 @@ def go(page: Page, name: str) -> None:
         page.get_by_test_id("stExpandSidebarButton").click()
         page.wait_for_timeout(500)
     page.get_by_role("link", name=name, exact=True).first.click()
+    if page.get_by_test_id("stSidebarCollapseButton").is_visible() and (
+        page.viewport_size and page.viewport_size["width"] <= PHONE
+    ):
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        page.wait_for_timeout(500)
     section = next((section for section in SECTIONS if section.name == name), None)
     if section:
         expect(page.get_by_role("heading", name=section.title, level=1)).to_be_visible()

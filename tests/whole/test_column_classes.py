@@ -189,6 +189,9 @@ def test_a_wrong_class_is_found_by_the_values_under_it(
     assert broken_promises(found, poisoned, Pii.INDIRECT) == [
         f"customer_history.value is {weak} and holds a full name and a phone number and a street"
         " and an e-mail address",
+        f"customer_records.email is {weak} and holds a full name and an e-mail address",
+        f"customer_records.phone is {weak} and holds a phone number",
+        f"customer_records.street is {weak} and holds a street",
         f"customers.email is {weak} and holds a full name and an e-mail address",
         f"customers.phone is {weak} and holds a phone number",
         f"customers.street is {weak} and holds a street",

@@ -118,6 +118,16 @@ ATTEMPTS: dict[str, Attempt] = {
     "segments rules": lambda text: ["segments", f"--rules={text}"],
     "dev port": lambda text: ["dev", f"--port={text}"],
     "dashboard port": lambda text: ["dashboard", f"--port={text}"],
+    "dashboard role": lambda text: ["dashboard", f"--role={text}"],
+    "dashboard address": lambda text: ["dashboard", f"--address={text}"],
+    "dashboard certificate": lambda text: ["dashboard", f"--certificate={text}", "--key=none"],
+    "dashboard key": lambda text: ["dashboard", "--certificate=/etc/hostname", f"--key={text}"],
+    "dashboard user_header": lambda text: ["dashboard", f"--user-header={text}"],
+    "dashboard-users set name": lambda text: [
+        *("dashboard-users", "set", "--role=viewer", "--no-password", text)
+    ],
+    "dashboard-users set role": lambda text: ["dashboard-users", "set", f"--role={text}", "Eva"],
+    "dashboard-users remove name": lambda text: ["dashboard-users", "remove", text],
     "forget identifier": lambda text: ["forget", text],
     "forget file": lambda text: ["forget", f"--file={text}"],
     "forget by": lambda text: ["forget", f"--by={text}", *BY[2:], "--confirm", "crm:no"],

@@ -47,7 +47,13 @@ DASHBOARD = {
     },
     "scores_by_month": {"month", "customer_count", "response_count", "nps_mean", "csat_mean"},
 }
-HIDDEN_FROM_ANALYSTS = {"customer_golden_values", "customer_history", "customer_matches"}
+HIDDEN_FROM_ANALYSTS = {
+    "customer_golden_values",
+    "customer_history",
+    "customer_matches",
+    "customer_records",
+    "customer_search_keys",
+}
 # Narrow a person down, and are shown all the same, generalised where they can be.
 INDIRECT_FOR_ANALYSTS = {"age_band", "age_years", "birth_date", "country", "gender", "postcode"}
 
