@@ -34,6 +34,11 @@ def test_the_first_run_ends_as_the_first_page_says(
     _, outcome = sample_run
     assert START[0].text == "make run\n"
     assert_printed_as_said(START[:2], {START[0]: outcome.output})
+    _, table = blocks_of("../README.md")
+    inner = table.text.replace(".warehouse/", "")
+    assert_printed_as_said(
+        (START[0], Block("text", "", f"…\n{inner}…\n")), {START[0]: outcome.output}
+    )
 
 
 def test_who_goes_on_from_the_first_run_sees_what_the_first_page_says(house: Path) -> None:
