@@ -216,6 +216,9 @@ bench-encryption: .venv/run ## runs with keys for everything beside runs without
 	@.venv/bin/python -m benchmarks.bench_encryption --records $(or $(SIZE),300000) \
 	    $(if $(PAIRS),--pairs '$(PAIRS)')
 
+bench-dashboard: .venv/dev chromium ## how long people wait for the dashboard: CUSTOMERS=1000000
+	@.venv/bin/python -m benchmarks.bench_dashboard --customers '$(or $(CUSTOMERS),1000000)'
+
 lock: ## pin versions anew (needs uv)
 	$(LOCK) --extra dev --extra dashboard -o requirements-dev.lock
 	$(LOCK) -c requirements-dev.lock -o requirements.lock
@@ -255,4 +258,4 @@ if command -v uv >/dev/null; then uv pip install -q --python .venv/bin/python --
 else .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help source run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance docs bi-superset metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption lock clean
+.PHONY: help source run plan quality rejects train rollback dashboard report export releases status doctor backfill dev test explore lint lint-python lint-identity lint-marts lint-governance format sample sources dictionary governance docs bi-superset metrics bench-run bench-identity bench-blow-up bench-feedback segments bench-rfm bench-sessions bench-funnel bench-marts bench-files bench-retention bench-faults bench-data-faults bench-days bench-erasure bench-encryption bench-dashboard lock clean

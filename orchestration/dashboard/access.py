@@ -517,7 +517,7 @@ def user_named(settings: Settings, header: str, values: Sequence[str]) -> User:
         known_as = f"as {name} " if not _name_problem(name) else ""
         raise RefusedError(
             f"You are signed in {known_as}and have no role in this dashboard. Whoever runs the"
-            " warehouse can give you one, with `warehouse dashboard-users set`."
+            " warehouse can give you one."
         )
     return user
 
@@ -530,7 +530,7 @@ def visitor_from_here(door: Door, headers: Mapping[str, str]) -> Visitor:
     if door.role is None or not is_from_here(headers):
         raise RefusedError(
             "This dashboard is for the machine that it runs on: open http://127.0.0.1 there, with"
-            " its port. `warehouse dashboard-users` lets people sign in from elsewhere."
+            " its port. Whoever runs the warehouse can let people sign in from elsewhere."
         )
     return Visitor(account(), door.role)
 

@@ -38,8 +38,8 @@ _SESSION, _SAID, _REFUSED = "signed-in", "sign-in-said", "sign-in-refused"
 _NAME, _PASSWORD = "sign-in-name", "sign-in-password"
 _WATCHED = timedelta(minutes=1)
 _CLOSED = (
-    "Nobody can come in now. Whoever runs the warehouse finds the reason in the output of"
-    " `warehouse dashboard`."
+    "Nobody can come in now. Whoever runs the warehouse finds the reason in what the dashboard"
+    " prints."
 )
 
 _attempts = Attempts()

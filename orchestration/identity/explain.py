@@ -399,7 +399,7 @@ def _links(connection: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Lin
 
 
 def link_of(row: Mapping[str, Any]) -> Link:
-    """Read a row of `int_matches_explained`, or of mart `customer_matches`, which shows the same."""
+    """Read a row of `int_matches_explained`, or of mart `customer_matches`, which is the same."""
     return Link(
         source_record_id=row["source_record_id"],
         other_source_record_id=row["other_source_record_id"],

@@ -100,6 +100,7 @@ def test_a_viewer_sees_figures_and_no_other_page_until_they_sign_out(
         expect(sidebar.get_by_text("viewer")).to_be_visible()
         seen.page.get_by_role("button", name="Sign out").click()
         expect(seen.page.get_by_label("Name")).to_be_visible()
+        expect(sidebar).to_be_hidden()
         seen.page.reload()
         expect(seen.page.get_by_label("Name")).to_be_visible()
         assert seen.page.get_by_test_id("stMetric").count() == 0
