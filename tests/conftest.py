@@ -114,12 +114,20 @@ def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_release(parsed_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`warehouse.duckdb` of a release of the embedded sample; read it, never write to it."""
+def sample_run(
+    parsed_project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Installation, Outcome]:
+    """A run of the embedded sample, and what it printed; copy its home, never write to it."""
     home = tmp_path_factory.mktemp("sample")
     shutil.copytree(parsed_project, home / "dbt")
-    Installation(SAMPLE, home).run()
-    return home / "current" / "warehouse.duckdb"
+    installation = Installation(SAMPLE, home)
+    return installation, installation.run()
+
+
+@pytest.fixture(scope="session")
+def sample_release(sample_run: tuple[Installation, Outcome]) -> Path:
+    """`warehouse.duckdb` of a release of the embedded sample; read it, never write to it."""
+    return sample_run[0].home / "current" / "warehouse.duckdb"
 
 
 @pytest.fixture(scope="module")

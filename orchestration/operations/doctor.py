@@ -321,7 +321,7 @@ def _settings(settings: Settings) -> _Found:
         yield (
             Level.WARNING,
             f"{', '.join(unknown)} means nothing",
-            "Correct the name; README lists the settings.",
+            "Correct the name; docs/settings.md lists the settings.",
         )
     if fine:
         yield Level.OK, "no two contradict each other", ""

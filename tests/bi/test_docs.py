@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import pytest
@@ -13,13 +14,14 @@ from orchestration.settings import Settings
 from orchestration.transform.docs import (
     DATA_DOCS,
     DBT,
+    GROUPS,
     INDEX,
     REPORT_HERE,
     TEXTS,
     build_docs,
     index_page,
 )
-from tests.browser import opened, running_browser
+from tests.browser import DESK, PHONE, opened, running_browser
 from tests.conftest import SAMPLE, Installation
 
 
@@ -47,8 +49,9 @@ def test_every_page_opens_without_a_complaint_and_every_link_leads_to_a_page(
 ) -> None:
     site = home / "docs"
     with opened(browser, site / INDEX) as seen:
-        links = [link.get_attribute("href") or "" for link in seen.page.locator("table a").all()]
+        links = [link.get_attribute("href") or "" for link in seen.page.locator("main a").all()]
         assert {REPORT_HERE, DBT, f"{DATA_DOCS}/{INDEX}", "dictionary.html"} <= {*links}
+        assert len(links) == len({*links})
         assert seen.inaccessible() == []
         assert seen.complaints == []
     pages = [*site.glob("*.html"), site / DATA_DOCS / INDEX, site / DATA_DOCS / "marts.orders.html"]
@@ -63,6 +66,33 @@ def test_every_page_opens_without_a_complaint_and_every_link_leads_to_a_page(
                 )
                 for target in {target.partition("#")[0] for target in targets}:
                     assert Path(target.removeprefix("file://")).is_file(), (page, target)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read_at_a_desk_and_on_a_phone_by_light_and_by_dark(
+    home: Path, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    for page, width in ((INDEX, PHONE), ("tune-matching.html", DESK)):
+        with opened(browser, home / "docs" / page, width=width, scheme=scheme) as seen:
+            assert seen.inaccessible() == []
+            seen.page.set_viewport_size({"width": PHONE, "height": 900})
+            assert seen.overflows() == 0
+
+
+def test_every_page_of_a_text_lists_all_pages_and_its_own_parts(
+    home: Path, browser: Browser
+) -> None:
+    with opened(browser, home / "docs" / "operate.html") as seen:
+        beside = seen.page.get_by_role("navigation", name="All pages")
+        expect(beside.locator("a[aria-current]")).to_have_text("Operate")
+        for stem in (text.stem for text in TEXTS.glob("*.md")):
+            expect(beside.locator(f'a[href="{stem}.html"]')).to_have_count(1)
+        beside.get_by_role("link", name="Back up").click()
+        expect(seen.page.locator("h2:target")).to_contain_text("Back up")
+        # a link to a file of the texts bears the title of its page
+        expect(seen.page.locator('main a[href="operations.html"]').first).to_have_text(
+            "Operations in full"
+        )
 
 
 def test_the_page_of_dbt_shows_columns_with_the_types_of_their_contract(
@@ -121,4 +151,11 @@ def test_the_first_page_says_when_nothing_is_released_and_links_only_what_is_the
     (tmp_path / DBT).touch()
     index = index_page(tmp_path, None)
     assert "No release yet." in index
-    assert re.findall(r'href="([^"]*html)"', index) == [DBT]
+    own = index.partition("<h2>This installation</h2>")[2]
+    assert re.findall(r'href="([^"]*html)"', own) == [DBT]
+
+
+def test_the_first_page_has_a_sentence_for_every_text() -> None:
+    told = [stem for texts in GROUPS.values() for stem in texts]
+    assert sorted(told) == sorted(text.stem for text in TEXTS.glob("*.md"))
+    assert all(says.endswith(".") for texts in GROUPS.values() for says in texts.values())
