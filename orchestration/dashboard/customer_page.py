@@ -72,7 +72,8 @@ def _found(release: Release, visitor: Visitor, text: str, reason: str) -> None:
         return
     if len(found) == 1:
         st.query_params[_CHOSEN] = found[0].customer_id
-        st.rerun()
+        _customer(release, visitor, found[0].customer_id, reason)
+        return
     _look(visitor, ("search", text, release.id), reason, [one.customer_id for one in found])
     more = f"; these are the first {MOST_FOUND}" if len(found) >= MOST_FOUND else ""
     st.caption(f"{len(found)} customers{more}")
@@ -119,8 +120,10 @@ def _look(visitor: Visitor, look: tuple[str, str, str], reason: str, names: Sequ
 
 def _customer(release: Release, visitor: Visitor, chosen: str, reason: str) -> None:
     with open_release(Settings(), release) as opened:
-        found = search(opened, chosen, whole=True) if chosen.startswith("cus_") else []
-        customer = tell(opened, found[0].customer_id) if found else None
+        customer = tell(opened, chosen)
+        if customer is None and chosen.startswith("cus_"):  # out of use
+            found = search(opened, chosen, whole=True)
+            customer = tell(opened, found[0].customer_id) if found else None
     if customer is None:
         st.info("Nobody has that id in this release.")
         return

@@ -5,12 +5,12 @@ stays as it is. A pair that was spoken of leaves the queue at once.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from orchestration.dashboard.people import Row, read
+from orchestration.dashboard.people import Row, read, records_of
 from orchestration.dashboard.reading import Opened
 from orchestration.identity.decisions import (
     Action,
@@ -39,24 +39,27 @@ class Queue(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two records that a person should look at. decision: what is said of them already."""
+    """Two records that a person should look at.
+
+    records: those of both their customers. decision: what is said of the two already.
+    """
 
     link: Link
-    one: Row
-    other: Row
+    records: Mapping[str, Row]
     decision: Decision | None
 
     @property
-    def records(self) -> tuple[Row, Row]:
+    def both(self) -> tuple[Row, Row]:
         """The two records in the order of the link."""
-        return self.one, self.other
+        one, other = self.link.pair
+        return self.records[one], self.records[other]
 
     @property
     def title(self) -> str:
         """The two names, as far as the records have some."""
         one, other = (
             f"{read(row, 'first_name')} {read(row, 'last_name')}".strip() or row["source_record_id"]
-            for row in self.records
+            for row in self.both
         )
         return one if one.casefold() == other.casefold() else f"{one} / {other}"
 
@@ -93,24 +96,15 @@ def queue(opened: Opened, kind: Queue, decisions: Sequence[Decision]) -> list[Li
     return _links(opened, f"outcome = '{kind}' and not ({said})")
 
 
-def find_pair(
-    opened: Opened, records: tuple[str, str], decisions: Sequence[Decision]
-) -> Pair | None:
-    """Return a pair that the release explains; None when it does not."""
-    links = _links(opened, _among([records]))
+def find_pair(opened: Opened, names: tuple[str, str], decisions: Sequence[Decision]) -> Pair | None:
+    """Return a pair of records by their names; None when the release tells nothing of the two."""
+    links = _links(opened, _among([names]))
     if not links:
         return None
     (link,) = links
-    listed = ", ".join(literal(record) for record in link.pair)
-    found = {
-        row["source_record_id"]: row
-        for row in rows(
-            opened.connection, f"from marts.customer_records where source_record_id in ({listed})"
-        )
-    }
     said = {decision.pair: decision for decision in decisions}
-    one, other = link.pair
-    return Pair(link, found[one], found[other], said.get(link.pair))
+    records = records_of(opened, {link.customer_id, link.other_customer_id})
+    return Pair(link, records, said.get(link.pair))
 
 
 def _links(opened: Opened, condition: str) -> list[Link]:
@@ -148,8 +142,7 @@ class Effect:
 def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decision]) -> Effect:
     """Return what a verdict on a pair would do. decisions: those in force."""
     link = pair.link
-    customers = {link.customer_id, link.other_customer_id}
-    members = _members(opened, customers)
+    members = {name: str(row["customer_id"]) for name, row in pair.records.items()}
     if action is Action.UNSURE:
         return Effect("Nothing changes: the evidence goes on deciding.", _groups(members))
     if against := _against(link, action, decisions):
@@ -159,7 +152,7 @@ def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decis
             is_possible=False,
         )
     if action is Action.SAME:
-        if len(customers) == 1:
+        if link.customer_id == link.other_customer_id:
             return Effect(
                 "They are one customer and stay one, whatever the evidence says later.",
                 _groups(members),
@@ -169,7 +162,7 @@ def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decis
             " records of the two know of each other counts as one person's.",
             [sorted(members)],
         )
-    if len(customers) > 1:
+    if link.customer_id != link.other_customer_id:
         return Effect(
             "They stay two customers, whatever a third record says later.", _groups(members)
         )
@@ -181,16 +174,6 @@ def effect(opened: Opened, pair: Pair, action: Action, decisions: Sequence[Decis
         " evidence joins the two again.",
         parts,
     )
-
-
-def _members(opened: Opened, customers: Collection[str]) -> dict[str, str]:
-    """Records that can be compared, by record the customer."""
-    listed = ", ".join(literal(name) for name in sorted(customers))
-    found = opened.connection.execute(
-        "select source_record_id, customer_id from marts.customer_records"
-        f" where customer_id in ({listed})"
-    ).fetchall()
-    return dict(found)
 
 
 def _links_within(opened: Opened, customer_id: str) -> list[Link]:

@@ -127,7 +127,7 @@ def _pair_by_pair(
     with st.container(border=True):
         st.header(escaped(pair.title))
         st.text(_why_here(pair.link))
-        show_records(*pair.records)
+        show_records(*pair.both)
     with st.container(border=True):
         st.header("Decide")
         verdict(opened, pair, decisions)
