@@ -1,4 +1,4 @@
--- Grain: one row per record of a person: what it shows, as compared with others and as people read it.
+-- Grain: one row per record of a person: what it shows, normalised, as people read it.
 -- A national id only joins and tells apart: nobody needs to read it, so it is not published.
 with records as (
     select * from {{ ref('int_records_normalised') }}

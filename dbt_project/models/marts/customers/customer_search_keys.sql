@@ -1,4 +1,4 @@
--- Grain: one row per search key and customer: under what a customer is found by name, e-mail or phone.
+-- Grain: one row per search key and customer: the names, e-mails and phones that find somebody.
 -- Rows are in the order of the key, so what starts with a text is read without reading the rest.
 with records as (
     select
