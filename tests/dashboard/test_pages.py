@@ -1,6 +1,7 @@
 """The pages of the dashboard in a real browser, as people use them."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -138,6 +139,31 @@ def test_a_value_that_is_no_choice_chooses_nobody_else(
     with opened(browser, f"{dashboard}/?country=<script>alert(1)</script>") as seen:
         settle(seen.page)
         assert customers(seen.page) == count(sample_release, "true")
+        assert complaints(seen) == []
+
+
+def test_a_release_of_nobody_has_every_page(
+    browser: Browser, sample_release: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sample_release.parent.parent, home, symlinks=True)
+    database = (home / "current").resolve() / "warehouse.duckdb"
+    database.parent.chmod(0o700)
+    database.chmod(0o600)
+    with duckdb.connect(str(database)) as connection:
+        for (mart,) in connection.execute("select table_name from duckdb_tables()").fetchall():
+            connection.execute(f"delete from marts.{mart}")
+    with running_dashboard(home) as address, opened(browser, address) as seen:
+        settle(seen.page)
+        assert customers(seen.page) == "0"
+        for name in (*(section.name for section in SECTIONS), "Customers"):
+            go(seen.page, name)
+        seen.page.get_by_role("textbox", name="Find a customer").fill("Ann")
+        seen.page.get_by_role("button", name="Find").click()
+        expect(seen.page.get_by_text("Nobody is found by Ann")).to_be_visible()
+        go(seen.page, "Desk")
+        expect(seen.page.get_by_text("Nothing waits here")).to_be_visible()
+        assert seen.page.get_by_test_id("stException").count() == 0
         assert complaints(seen) == []
 
 
