@@ -113,7 +113,11 @@ def identity_graph(customer: Customer) -> dict[str, Any]:
         if set(link.pair) <= place.keys()
     ]
     outcomes = [one for one in LINES if any(line["outcome"] == label(one) for line in lines)]
-    across = alt.Scale(domain=[-1.75, 1.75])
+    # room for names on both sides, of which a phone has little
+    reach = "(width < 480 ? 3.2 : 1.75)"
+    across = alt.Scale(
+        domainMin=alt.ExprRef(f"-{reach}"), domainMax=alt.ExprRef(reach), nice=False, zero=False
+    )
     down = alt.Scale(domain=[-1.15, 1.15])
     x, y = alt.X("x:Q", axis=None, scale=across), alt.Y("y:Q", axis=None, scale=down)
     edges = (
@@ -215,18 +219,20 @@ def waterfall(link: Link) -> dict[str, Any]:
     found.append(_bar("weight", f"{chance(link)} one person", 0, link.weight, link.weight))
     low = min(0.0, *(row["low"] for row in found))
     high = max(0.0, *(row["high"] for row in found))
-    room = 0.12 * (high - low or 1)
+    # beside the longest bar there is room for its number, on a phone too
+    room = (high - low or 1) / 10
     base = alt.Chart(_values(found)).encode(y=alt.Y("what:N", sort=None, title=None))
-    scale = alt.Scale(domain=[low - room if low < 0 else 0, high + room], nice=False)
+    scale = alt.Scale(domain=[low - room if low < 0 else 0, high + 3 * room], nice=False)
     bars = base.mark_bar(height={"band": 0.62}).encode(
         x=alt.X("low:Q", title="bits", scale=scale),
         x2="high:Q",
         color=alt.Color(
             "speaks:N",
             scale=alt.Scale(
-                domain=["for one person", "against it", "in all"],
+                domain=["for", "against", "in all"],
                 range=[colour("green"), colour("orange"), colour("blue")],
             ),
+            legend=alt.Legend(columns=3),
         ),
         tooltip=["what:N", "level:N", alt.Tooltip("bits:Q", format="+.2f")],
     )
@@ -243,7 +249,7 @@ def chance(link: Link) -> str:
 
 
 def _bar(what: str, level: str, start: float, end: float, bits: float) -> Row:
-    speaks = "in all" if what == "weight" else "for one person" if bits > 0 else "against it"
+    speaks = "in all" if what == "weight" else "for" if bits > 0 else "against"
     return {
         "what": what,
         "level": level,
