@@ -32,7 +32,6 @@ from orchestration.settings import Settings
 
 TITLE, PATH = "Customers", "customers"
 _CHOSEN = "customer"
-_PARTS: dict[str, Callable[[Customer, Visitor, Release], None]] = {}
 
 
 def show(release: Release, visitor: Visitor) -> None:
@@ -90,9 +89,11 @@ def _result(found: Found) -> None:
             args=(found.customer_id,),
             type="tertiary",
         )
+        by = LABELS.get(found.found_by, found.found_by)
         told = [found.email, found.phone, found.city, f"{found.record_count} records"]
         if found.last_seen_at:
             told.append(f"last seen {day(found.last_seen_at)}")
+        told.append(f"found by {by}")
         st.caption(escaped(" · ".join(filter(None, told))))
 
 
@@ -393,7 +394,7 @@ def _link_label(link: Link) -> str:
     return f"{' and '.join(link.pair)} · {label(link.outcome)} · {link.weight:+.1f} bits"
 
 
-_PARTS |= {
+_PARTS: dict[str, Callable[[Customer, Visitor, Release], None]] = {
     "Profile": _profile,
     "Timeline": _timeline,
     "Consent and segments": _consents,

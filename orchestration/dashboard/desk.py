@@ -239,11 +239,6 @@ def undo(settings: Settings, decision: Decision, *, by: str) -> Decision:
     return revoke
 
 
-def is_released(decision: Decision, released_at: datetime) -> bool:
-    """Whether the run of a release, begun before it was published, can have known a decision."""
-    return decision.decided_at < released_at
-
-
 def is_linked(link: Link) -> bool:
     """Whether two records are one customer by this link."""
     return link.outcome in (Outcome.MATCHED, Outcome.SAME_EVIDENCE, Outcome.DECIDED_SAME)
