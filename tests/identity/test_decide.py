@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from orchestration.identity.decisions import read_decisions
+from orchestration.identity.state import load_steward_decisions
 from tests.conftest import Installation, Outcome
 
 WHO_AND_WHY = ("--by", "Eva Lind", "--why", "one phone, two spellings")
@@ -55,6 +56,19 @@ def test_a_repeated_decision_adds_no_line_and_the_opposite_takes_its_place(
     assert "crm:A is not crm:B" in opposite.output
     assert f"takes the place of {first}" in opposite.output
     assert len(read_decisions(known.settings.decisions)) == 2
+
+
+def test_a_pair_that_somebody_is_unsure_of_is_left_to_the_evidence(known: Installation) -> None:
+    decide(known, "same", "crm:A", "crm:B")
+    decide(known, "not-same", "crm:B", "crm:C")
+    unsure = decide(known, "unsure", "crm:A", "crm:B")
+    assert "crm:A may be crm:B" in unsure.output
+    assert "takes the place of" in unsure.output
+    with duckdb.connect() as connection:
+        load_steward_decisions(connection, known.settings.decisions)
+        assert connection.execute(
+            "select source_record_id, other_source_record_id, verdict from state.steward_decisions"
+        ).fetchall() == [("crm:B", "crm:C", "not_same")]
 
 
 def test_a_record_that_no_run_has_seen_is_decided_on_only_when_asked_to(
