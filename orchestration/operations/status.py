@@ -4,6 +4,7 @@ Works beside a run that is writing: what only the working database knows is aske
 and everything else comes from the ledger, the release and the landing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -266,16 +267,28 @@ def _tell_next(status: Status) -> None:
         reasons.append(f"as of {settings.as_of}, the release is as of {release.as_of}")
     if any(settings.erasures.glob("*/plan.json")):
         reasons.append("people to be forgotten")
-    for what, journal in settings.journals.items():
-        if release is not None and journal.exists():
-            decided = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
-            if decided > release.released_at:
-                reasons.append(what)
+    if release is not None:
+        followed = _followed_until(status.runs, release.released_at)
+        reasons += [
+            what
+            for what, journal in settings.journals.items()
+            if journal.exists() and datetime.fromtimestamp(journal.stat().st_mtime, UTC) > followed
+        ]
     status.next_run = (
         f"a run would build and judge: {'; '.join(reasons)}"
         if reasons
         else "a run would find nothing new, unless code or reference data has changed"
     )
+
+
+def _followed_until(runs: Sequence[RunRecord], released_at: datetime) -> datetime:
+    """Until when what people decided has been followed: the start of the last run that ended well.
+
+    It may have found that the release stands as it is. runs: the newest first.
+    """
+    ended_well = (Outcome.RELEASED, Outcome.UNCHANGED)
+    began = (run.began_at for run in runs if run.outcome in ended_well)
+    return next((moment for moment in began if moment is not None), released_at)
 
 
 def _run(record: RunRecord) -> dict[str, Any]:

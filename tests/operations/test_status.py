@@ -96,6 +96,18 @@ def test_files_that_no_run_has_read_are_told(house: House) -> None:
     assert said["next_run"] == "a run would build and judge: 2 new or changed files"
 
 
+def test_what_people_decided_is_told_until_a_run_has_followed_it(house: House) -> None:
+    release(house)
+    landed(house)
+    recorded(house)
+    house.settings.withdrawals.write_text("", encoding="ascii")
+    assert "withdrawals of files" in status(house)["next_run"]
+    recorded(house, run_id="r2", began_at=datetime.now(UTC), outcome=Outcome.STOPPED)
+    assert "withdrawals of files" in status(house)["next_run"]
+    recorded(house, run_id="r3", began_at=datetime.now(UTC), outcome=Outcome.UNCHANGED)
+    assert "withdrawals of files" not in status(house)["next_run"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [(Outcome.STOPPED, "a gate said no"), (Outcome.CRASHED, "OSError: away")],
