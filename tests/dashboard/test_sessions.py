@@ -29,6 +29,8 @@ def page(home: str) -> None:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(sys, "argv", ["app.py"])
+    # AppTest puts the page there, and processes that later tests start would run it
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     settings = Settings(home=tmp_path)
     write_users(settings, ("Eva", "steward", PASSWORD))
     return settings
