@@ -112,6 +112,7 @@ def test_readers_in_a_loop_see_whole_releases_only_while_fifty_are_made(settings
         ours, theirs = processes.Pipe()
         reader = processes.Process(target=read_until, args=(stop, settings.home, theirs))
         reader.start()
+        theirs.close()  # a process that could not begin ends the pipe, and nobody waits for it
         readers.append((reader, ours))
     for number in range(1, 51):
         build_marts(settings, number)
@@ -144,6 +145,7 @@ def test_a_publish_killed_at_any_moment_leaves_current_whole(settings: Settings)
         ours, theirs = processes.Pipe()
         victim = processes.Process(target=publish_until_killed, args=(settings, theirs))
         victim.start()
+        theirs.close()
         ours.recv()
         time.sleep(dice.uniform(0, 2 * duration))
         victim.kill()
