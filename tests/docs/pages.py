@@ -68,7 +68,9 @@ def follow(blocks: tuple[Block, ...], house: Path) -> dict[Block, str]:
                 f"mkdir -p '{Path(block.file).parent}'",
                 f"cat > '{block.file}' <<'END OF BLOCK'\n{block.text}END OF BLOCK",
             ]
-    outside = {key: text for key, text in os.environ.items() if not key.startswith("WAREHOUSE_")}
+    # within `make test`, `make` would tell which folders it enters
+    of_others = ("WAREHOUSE_", "MAKE", "MFLAGS")
+    outside = {key: text for key, text in os.environ.items() if not key.startswith(of_others)}
     done = subprocess.run(
         ["bash"],
         cwd=house,
