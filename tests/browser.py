@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 DESK, PHONE = 1280, 390
 _SERIOUS = ("serious", "critical")
+# Milliseconds that a page is waited for; Playwright's 5 s are few beside another test on two cores.
+expect.set_options(timeout=20_000)
 
 
 @dataclass
