@@ -83,6 +83,8 @@ def _release_sample(settings: Settings) -> None:
 def _multiply(settings: Settings, wanted: int) -> int:
     """Put copies of the sample's customers in the place of its marts; returns how many."""
     release = find_release(settings)
+    with open_release(settings, release) as opened:
+        marts = opened.marts
     release.path.chmod(0o700)
     once, many = release.path / "once.duckdb", release.path / "warehouse.duckdb"
     many.rename(once)
@@ -92,14 +94,7 @@ def _multiply(settings: Settings, wanted: int) -> int:
         connection.execute("create schema marts")
         ((here,),) = connection.execute("select count(*) from once.marts.customers").fetchall()
         copies = max(round(wanted / here), 1)
-        columns: dict[str, list[str]] = {}
-        for table, column in connection.execute(
-            "select table_name, column_name from duckdb_columns()"
-            " where database_name = 'once' and schema_name = 'marts'"
-            " order by table_name, column_index"
-        ).fetchall():
-            columns.setdefault(table, []).append(column)
-        for table, names in columns.items():
+        for table, names in marts.items():
             of_people = "customer_id" in names
             shown = ", ".join(_of_copy(name) for name in names) if of_people else "*"
             times = f", range({copies}) as copies (copy)" if of_people else ""

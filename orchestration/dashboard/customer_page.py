@@ -22,6 +22,7 @@ from orchestration.dashboard.people import (
 from orchestration.dashboard.plain import escaped, table
 from orchestration.dashboard.reading import open_release
 from orchestration.governance.register import read_register
+from orchestration.identity.decisions import DecisionError
 from orchestration.identity.explain import Link
 from orchestration.identity.showing import LABELS, NOTES, RULES
 from orchestration.privacy.access_log import note
@@ -59,7 +60,7 @@ def show(release: Release, visitor: Visitor) -> None:
             _found(release, visitor, searched, reason)
         else:
             st.info("Whom you look at is kept in the access log.")
-    except PrivacyError as error:
+    except (DecisionError, PrivacyError) as error:
         st.error(escaped(str(error)))
 
 

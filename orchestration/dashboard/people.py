@@ -5,7 +5,7 @@ class of each column (governance/columns.yml), and finds only what they already 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -72,7 +72,6 @@ class Customer:
     links: Sequence[Link]
     history: Sequence[Row]
     former_ids: Sequence[str]
-    is_masked: bool = field(default=False)
 
     @property
     def name(self) -> str:
@@ -373,7 +372,6 @@ def masked(customer: Customer, register: Register) -> Customer:
         },
         segments=table("customer_segment_memberships", customer.segments),
         standing=_masked_row("customer_segments", customer.standing, register),
-        is_masked=True,
     )
 
 
